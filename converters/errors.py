@@ -1,0 +1,11 @@
+"""Why a conversion ends without an entry."""
+
+from __future__ import annotations
+
+
+class ConversionError(Exception):
+    """The message is one line for the person who asked for the conversion."""
+
+
+class GateError(ConversionError):
+    """The ONNX graph does not answer like PyTorch; the message has the figures."""

@@ -1,0 +1,198 @@
+"""What SOURCE may be: a folder, a model.tar.gz, a Hub id."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from converters.archive import extract
+from converters.digest import Digests
+from converters.errors import ConversionError
+from huggingface_backend.manifest import FILE as MANIFEST_FILE
+
+if TYPE_CHECKING:
+    from converters.progress import Progress
+
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_OTHER_FRAMEWORKS = (
+    "*.h5",
+    "*.msgpack",
+    "*.tflite",
+    "*.ot",
+    "*.mlmodel",
+    "*.mlpackage/*",
+    "*openvino*",
+    "*.gguf",
+    "*.tar.gz",
+)
+
+
+class Source(Protocol):
+    """A model's files, wherever they are."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called unless the user says otherwise."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal content: a digest, or a Hub repository's commit."""
+
+    @property
+    def hub_tag(self) -> str | None:
+        """The Hub's own opinion of the task."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its code/ may run unasked: the user's own files are, a Hub repository's are not."""
+
+    def folder(self, scratch: Path, progress: Progress) -> AbstractContextManager[Path]:
+        """The files as a folder, fetched or unpacked below `scratch` if they have to be."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    path: Path
+    name: str
+    identity: str
+    hub_tag: str | None = None
+    trusted: bool = True
+
+    @contextmanager
+    def folder(self, scratch: Path, progress: Progress) -> Iterator[Path]:  # noqa: ARG002
+        yield self.path
+
+
+@dataclass(frozen=True)
+class Archive:
+    path: Path
+    name: str
+    identity: str
+    hub_tag: str | None = None
+    trusted: bool = True
+
+    @contextmanager
+    def folder(self, scratch: Path, progress: Progress) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpacked-") as target:
+            with progress.stage(f"unpacking {self.path.name}", Path(target)):
+                extract(self.path, Path(target))
+            yield Path(target)
+
+
+@dataclass(frozen=True)
+class Hub:
+    repository: str
+    revision: str
+    token: str | None
+    name: str
+    identity: str
+    hub_tag: str | None
+    ignore: tuple[str, ...]
+    trusted: bool = False
+
+    @contextmanager
+    def folder(self, scratch: Path, progress: Progress) -> Iterator[Path]:  # noqa: ARG002
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        cache = Path(HF_HUB_CACHE) / f"models--{self.repository.replace('/', '--')}"
+        try:
+            with progress.stage(f"downloading {self.repository}", cache):
+                path = snapshot_download(
+                    self.repository,
+                    revision=self.revision,
+                    token=self.token,
+                    ignore_patterns=list(self.ignore),
+                    tqdm_class=_no_bars(),
+                )
+        except OSError as error:
+            raise ConversionError(f"{self.repository} cannot be downloaded: {_line(error)}") from error
+        yield Path(path)
+
+
+def resolve(source: str, digests: Digests, revision: str | None = None, token: str | None = None) -> Source:
+    """The source a name stands for; ConversionError says what is wrong with it. A Hub id costs one request."""
+    path = Path(source).expanduser()
+    try:
+        if path.is_dir():
+            _check_folder(path)
+            return Folder(path, path.resolve().name, digests.of(path))
+        if path.is_file():
+            return Archive(path, re.sub(r"\.(tar(\.\w+)?|tgz)$", "", path.name), digests.of(path))
+    except OSError as error:
+        raise ConversionError(f"{source} cannot be read: {error.strerror}") from error
+    if _HUB_ID.fullmatch(source):
+        return _hub(source, revision, token)
+    raise ConversionError(f"{source} does not exist, and is not a Hub id like organisation/model")
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a folder with nothing to serve before anything of it is read."""
+    signs = ("config.json", "model_index.json", "modules.json", "model.onnx", "code", f"1/{MANIFEST_FILE}")
+    if not any((path / sign).exists() for sign in signs):
+        raise ConversionError(f"not a model folder: {path} has no config.json")
+
+
+def _hub(repository: str, revision: str | None, token: str | None) -> Source:
+    import requests
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = repository.rpartition("/")[2]
+    ignore: tuple[str, ...] = _OTHER_FRAMEWORKS
+    try:
+        info = HfApi().model_info(repository, revision=revision, token=token)
+    except GatedRepoError:
+        raise ConversionError(f"{repository} is gated: set HF_TOKEN to a token that was granted access") from None
+    except RevisionNotFoundError:
+        raise ConversionError(f"{repository} has no revision {revision}") from None
+    except RepositoryNotFoundError:
+        hint = "" if token else "; a private one needs HF_TOKEN"
+        raise ConversionError(f"{repository} is neither a folder here nor a model on the Hub{hint}") from None
+    except HFValidationError:
+        raise ConversionError(f"{repository} does not exist, and is not a Hub id like organisation/model") from None
+    except (HfHubHTTPError, OfflineModeIsEnabled, requests.RequestException, OSError) as error:
+        # Offline: what was downloaded before will do.
+        try:
+            path = snapshot_download(repository, revision=revision, local_files_only=True)
+        except OSError:
+            raise ConversionError(f"the Hub cannot be reached for {repository}: {_line(error)}") from error
+        commit = Path(path).name
+        return Hub(repository, commit, token, name, f"hub:{repository}@{commit}", None, ignore)
+    files = [sibling.rfilename for sibling in info.siblings or ()]
+    if any(file.endswith(".safetensors") for file in files):
+        ignore = (*ignore, "*.bin", "*.pt", "*.pth", "*.ckpt")
+    if not any(file in ("model.onnx", "onnx/model.onnx") for file in files):
+        ignore = (*ignore, "*.onnx", "*.onnx_data")
+    commit = info.sha or revision or "main"
+    return Hub(repository, commit, token, name, f"hub:{repository}@{commit}", info.pipeline_tag, ignore)
+
+
+def _no_bars() -> type:
+    """tqdm, silent: the conversion's own progress speaks."""
+    from tqdm import tqdm
+
+    class Silent(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: object, **keywords: object) -> None:
+            keywords["disable"] = True
+            keywords.pop("name", None)
+            super().__init__(*args, **keywords)
+
+    return Silent
+
+
+def _line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,84 @@
+"""One job: load, export, choose the fastest graph, compare it with PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from converters.errors import GateError
+from converters.worker import candidates, gate, loading
+from converters.worker.protocol import Job
+from huggingface_backend.manifest import GRAPH, TOKENIZER, Gate, Manifest, Pooling
+from huggingface_backend.tasks import TASKS
+from huggingface_backend.tokenization import TextTokenizer
+
+READY = ("model.onnx", "onnx/model.onnx")
+"""Graphs that a source may bring along, used as they are."""
+
+
+def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
+    """Write model.onnx and tokenizer.json into the job's target; return the manifest fields found out."""
+    source, target = Path(job.source), Path(job.target)
+    ready = next((source / name for name in READY if (source / name).is_file()), None)
+
+    emit("stage", name="reading the tokenizer")
+    facts = loading.save_tokenizer(source, target / TOKENIZER, job.trust_remote_code)
+    config = loading.read_config(source, job.trust_remote_code)
+    pooling = Pooling(**{**job.pooling, "modes": tuple(job.pooling["modes"])}) if job.pooling else None
+    manifest = Manifest(
+        task=job.task,
+        tier="fast",
+        tokenizer=facts,
+        pooling=pooling,
+        labels=loading.labels(config) if job.task == "text-classification" else {},
+        problem_type=config.get("problem_type"),
+        function_to_apply=config.get("function_to_apply"),
+        return_all_scores=config.get("return_all_scores"),
+    )
+
+    model: Any = None
+    reason = loading.why_no_weights(source)
+    if reason is None:
+        emit("stage", name="loading the weights into PyTorch")
+        model = loading.load_model(source, job.task, job.trust_remote_code)
+    graphs: dict[str, Path]
+    if ready is not None:
+        graphs = {"as-is": candidates.copy_graph(ready, target)}
+    else:
+        emit("stage", name="exporting to ONNX")
+        graphs = {"plain": candidates.export(model, job, target)}
+        fused = candidates.fuse(graphs["plain"], config)
+        if fused is not None:
+            graphs["fused"] = fused
+
+    tokenizer = TextTokenizer(target / TOKENIZER, facts)
+    timings: dict[str, float] = {}
+    if len(graphs) > 1:
+        emit("stage", name=f"timing {' and '.join(graphs)}")
+        timings = candidates.time_graphs(graphs)
+    order = sorted(graphs, key=lambda name: timings.get(name, 0.0))
+
+    verdict = Gate(reason=reason or "")
+    if model is not None:
+        emit("stage", name="comparing with PyTorch")
+        examples = gate.Examples.of(model, TASKS[job.task](manifest), tokenizer, source, job.trust_remote_code)
+        for name in order:
+            verdict = examples.compare(graphs[name])
+            if verdict.verdict == "passed":
+                order = [name]
+                break
+            emit("note", text=f"the {name} graph {verdict.describe()}")
+        else:
+            raise GateError(f"the ONNX graph does not answer like PyTorch: {verdict.describe()}")
+    chosen = order[0]
+    candidates.keep(graphs, chosen, target / GRAPH)
+    manifest = replace(
+        manifest,
+        graph=chosen,
+        candidates=timings,
+        gate=verdict,
+        max_tokens=gate.longest_input(target / GRAPH, config),
+    )
+    return asdict(manifest)

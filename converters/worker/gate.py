@@ -1,0 +1,150 @@
+"""The conversion gate: the graph in mixed batches against PyTorch, each text alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding
+
+from converters.errors import GateError
+from converters.worker.texts import TEXTS
+from huggingface_backend.engine import first_line
+from huggingface_backend.errors import EntryError
+from huggingface_backend.manifest import Gate
+from huggingface_backend.session import Batch, Session
+from huggingface_backend.tasks.base import Task
+from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
+
+BATCH_SIZES = (1, 2, 5, 8, 13)
+TOLERANCE = 1e-4
+"""For fp32, of an output's largest magnitude where that is above 1."""
+MIN_COSINE = 0.9999
+MAX_PROBED = 1024
+"""Positions up to which the longest input is found by trying; longer runs would cost more than they tell."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The gate's texts as ids, and what PyTorch answers to each alone."""
+
+    task: Task
+    encodings: list[Encoding]
+    expected: list[NDArray[Any]]
+
+    @classmethod
+    def of(cls, model: Any, task: Task, tokenizer: TextTokenizer, source: Path, trust_remote_code: bool) -> Examples:
+        """GateError where our tokenizer and the one of transformers disagree."""
+        limit = task.manifest.tokenizer.model_max_length or 512
+        positions = getattr(model.config, "max_position_embeddings", None) or limit
+        # A few positions are reserved in some architectures (RoBERTa counts from its padding id).
+        options = TokenizeOptions(truncate_to=max(min(limit, positions - 4), 4))
+        encodings = tokenizer.encode([Text(text) for text in TEXTS], options)
+        _check_tokenizer(encodings, options, source, trust_remote_code)
+        expected = [_torch(model, task, encoding) for encoding in encodings]
+        return cls(task, encodings, expected)
+
+    def compare(self, graph: Path) -> Gate:
+        """How far the graph is from PyTorch when the texts are padded into batches of mixed lengths."""
+        try:
+            session = Session(graph)
+            rows: list[NDArray[Any]] = []
+            for encodings in _batches(self.encodings):
+                batch = _pad(encodings, self.task)
+                rows += self.task.reduce(session.run(batch), batch)
+        except Exception as error:
+            raise GateError(f"the ONNX graph does not run on the gate's texts: {first_line(error)}") from error
+        return verdict(self.task.manifest.task, rows, self.expected)
+
+
+def verdict(task: str, rows: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> Gate:
+    """Compare a result a text with its reference, arrays of equal shape."""
+    if any(row.shape != reference.shape for row, reference in zip(rows, expected, strict=True)):
+        return Gate("failed", "the shapes differ", len(rows), float("inf"), TOLERANCE)
+    worst = max(float(np.abs(row - reference).max()) for row, reference in zip(rows, expected, strict=True))
+    largest = max(float(np.abs(reference).max()) for reference in expected)
+    tolerance = TOLERANCE * max(1.0, largest)
+    cosine = agreement = None
+    passed = worst <= tolerance
+    if task == "text-classification":
+        same = [row.argmax() == reference.argmax() for row, reference in zip(rows, expected, strict=True)]
+        agreement = float(np.mean(same))
+        passed = passed and agreement == 1.0
+    else:
+        cosine = min(_cosine(row, reference) for row, reference in zip(rows, expected, strict=True))
+        passed = passed and cosine >= MIN_COSINE
+    return Gate("passed" if passed else "failed", "", len(rows), worst, tolerance, cosine, agreement)
+
+
+def longest_input(graph: Path, config: dict[str, Any]) -> int | None:
+    """The tokens a graph takes, found by trying around what the configuration says; None where nothing bounds it."""
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int) or not 0 < positions <= MAX_PROBED:
+        return None
+    try:
+        session = Session(graph)
+    except EntryError:
+        return None
+    if _runs(session, positions + 1):
+        return None
+    return next((length for length in range(positions, max(positions - 8, 0), -1) if _runs(session, length)), None)
+
+
+def _runs(session: Session, tokens: int) -> bool:
+    ones = np.ones((1, tokens), np.int64)
+    try:
+        session.run(Batch(ones * 5, ones, ones * 0, [tokens]))
+    except Exception:
+        return False
+    return True
+
+
+def _batches(encodings: Sequence[Encoding]) -> list[Sequence[Encoding]]:
+    batches, start, turn = [], 0, 0
+    while start < len(encodings):
+        size = BATCH_SIZES[turn % len(BATCH_SIZES)]
+        batches.append(encodings[start : start + size])
+        start, turn = start + size, turn + 1
+    return batches
+
+
+def _pad(encodings: Sequence[Encoding], task: Task) -> Batch:
+    facts = task.manifest.tokenizer
+    return Batch.of(encodings, facts.pad_token_id, facts.pad_token_type_id)
+
+
+def _torch(model: Any, task: Task, encoding: Encoding) -> NDArray[Any]:
+    import inspect
+
+    import torch
+
+    batch = _pad([encoding], task)
+    known = inspect.signature(model.forward).parameters
+    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in known]
+    with torch.inference_mode():
+        output = model(**{name: torch.from_numpy(getattr(batch, name)) for name in names})
+    return task.reduce(output[0].numpy(), batch)[0]
+
+
+def _check_tokenizer(
+    encodings: Sequence[Encoding], options: TokenizeOptions, source: Path, trust_remote_code: bool
+) -> None:
+    if find_spec("transformers") is None:
+        return
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    for text, encoding in zip(TEXTS, encodings, strict=True):
+        if tokenizer(text, truncation=True, max_length=options.truncate_to)["input_ids"] != encoding.ids:
+            raise GateError(f"tokenizer.json does not tokenise like transformers: {text[:40]!r}")
+
+
+def _cosine(row: NDArray[Any], reference: NDArray[Any]) -> float:
+    a, b = row.ravel().astype(np.float64), reference.ravel().astype(np.float64)
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm else 1.0

@@ -1,0 +1,1 @@
+"""The toolkit's name, for scripts that import from it."""

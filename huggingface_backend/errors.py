@@ -1,0 +1,83 @@
+"""Every way a request can fail, and the one table from failure to HTTP status.
+
+    RequestError                 500  InternalError
+    ├── MalformedBody            400
+    ├── UnacceptableType         406
+    ├── UnsupportedType          415
+    ├── InvalidInput             422
+    ├── ModelError               500  the model or a script failed
+    └── ScriptStatus             as the script said
+
+A failure crosses Triton as the text of a `TritonError`, since Triton's own codes are fewer than HTTP's:
+`[422 InvalidInput] message`.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_MESSAGE = 2000
+"""Characters of a message that reach the client; SageMaker's bodies stay under 2048."""
+
+_WIRE = re.compile(r"\[(\d{3}) (\w+)\] (.*)", re.DOTALL)
+
+
+class RequestError(Exception):
+    """A request that gets no answer, while its neighbours in the batch get theirs."""
+
+    status = 500
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        if status is not None:
+            self.status = status
+
+    @property
+    def type(self) -> str:
+        return type(self).__name__
+
+    def to_wire(self) -> str:
+        """The text that travels in Triton's error message."""
+        return f"[{self.status} {self.type}] {str(self)[:MAX_MESSAGE]}"
+
+
+class MalformedBody(RequestError):
+    """The body is not what its content type says."""
+
+    status = 400
+
+
+class UnacceptableType(RequestError):
+    """No encoder for what Accept asks for."""
+
+    status = 406
+
+
+class UnsupportedType(RequestError):
+    """No decoder for the Content-Type."""
+
+    status = 415
+
+
+class InvalidInput(RequestError):
+    """Well-formed, but not inputs or parameters this task can take."""
+
+    status = 422
+
+
+class ModelError(RequestError):
+    """The model or the user's script failed on this request."""
+
+
+class ScriptStatus(RequestError):
+    """A status that the user's script chose by raising an exception that carries one."""
+
+
+class EntryError(Exception):
+    """A repository entry that cannot be loaded; the message is one line for its owner."""
+
+
+def parse_wire(message: str) -> tuple[int, str, str] | None:
+    """`(status, type, message)` of an error that `RequestError.to_wire` wrote, else None."""
+    match = _WIRE.match(message)
+    return (int(match[1]), match[2], match[3]) if match else None

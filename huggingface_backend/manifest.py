@@ -1,0 +1,122 @@
+"""manifest.json: what a conversion found out, so that serving needs neither torch nor transformers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_backend.errors import EntryError
+
+FILE = "manifest.json"
+GRAPH = "model.onnx"
+TOKENIZER = "tokenizer.json"
+FORMAT = 1
+"""Raised when an older backend could not read a newer manifest rightly."""
+
+Tier = Literal["fast", "torch", "script"]
+"""fast: numpy, tokenizers and ONNX Runtime. torch: the transformers pipeline. script: the user's own model."""
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """What transformers knows of a tokenizer beyond its tokenizer.json."""
+
+    model_max_length: int | None = None
+    """Tokens that `truncation=True` cuts at; None where the tokenizer has no limit."""
+    pad_token: str | None = None
+    pad_token_id: int = 0
+    pad_token_type_id: int = 0
+    padding_side: str = "right"
+    truncation_side: str = "right"
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a sentence-transformers model makes one vector of its token vectors (`1_Pooling`, `modules.json`)."""
+
+    modes: tuple[str, ...] = ("mean",)
+    """In the order in which they are concatenated: cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken."""
+    normalize: bool = False
+    max_seq_length: int | None = None
+    lower_case: bool = False
+    prompt: str = ""
+    """Put before each text (`default_prompt_name` of config_sentence_transformers.json)."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How far the ONNX graph's answers are from PyTorch's on the conversion's texts."""
+
+    verdict: Literal["passed", "failed", "unverified"] = "unverified"
+    reason: str = ""
+    texts: int = 0
+    max_abs_diff: float | None = None
+    tolerance: float | None = None
+    min_cosine: float | None = None
+    label_agreement: float | None = None
+
+    def describe(self) -> str:
+        if self.verdict == "unverified":
+            return f"unverified: {self.reason}"
+        figures = [f"max |Δ| {self.max_abs_diff:.2g} (tolerance {self.tolerance:.2g})"]
+        if self.min_cosine is not None:
+            figures.append(f"min cosine {self.min_cosine:.6f}")
+        if self.label_agreement is not None:
+            figures.append(f"label agreement {self.label_agreement:.1%}")
+        return f"{self.verdict} on {self.texts} texts: " + ", ".join(figures)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One converted model."""
+
+    task: str
+    tier: Tier
+    key: str = ""
+    """Digest of source, options and library versions: equal keys mean equal entries."""
+    source: str = ""
+    revision: str = ""
+    precision: str = "fp32"
+    graph: str = ""
+    """Which candidate became model.onnx: plain, fused or as-is."""
+    candidates: dict[str, float] = field(default_factory=dict)
+    """Milliseconds each candidate took on the conversion's timing batches, on the converting machine."""
+    max_tokens: int | None = None
+    """The longest input the graph can take; None where positions are not bounded."""
+    tokenizer: TokenizerFacts = field(default_factory=TokenizerFacts)
+    labels: dict[int, str] = field(default_factory=dict)
+    problem_type: str | None = None
+    function_to_apply: str | None = None
+    return_all_scores: bool | None = None
+    pooling: Pooling | None = None
+    gate: Gate = field(default_factory=Gate)
+    notes: tuple[str, ...] = ()
+    """Why the model is not in a faster tier, one line each."""
+    versions: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def write(self, folder: Path) -> None:
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """The manifest in an entry's version folder; EntryError if it is missing or of another format."""
+        path = folder / FILE
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            if fields["format"] != FORMAT:
+                raise EntryError(f"{path}: format {fields['format']}, this version reads {FORMAT}: convert again")
+            fields["tokenizer"] = TokenizerFacts(**fields["tokenizer"])
+            fields["gate"] = Gate(**fields["gate"])
+            fields["labels"] = {int(index): label for index, label in fields["labels"].items()}
+            fields["notes"] = tuple(fields["notes"])
+            if fields["pooling"] is not None:
+                fields["pooling"]["modes"] = tuple(fields["pooling"]["modes"])
+                fields["pooling"] = Pooling(**fields["pooling"])
+            return cls(**fields)
+        except OSError as error:
+            raise EntryError(f"{path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise EntryError(f"{path} is not a manifest: {error}") from error

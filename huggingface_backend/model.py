@@ -1,0 +1,171 @@
+"""The Triton model: Triton's requests to the handler's, its responses back.
+
+An entry's `1/model.py` is one import of `TritonPythonModel` from here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from huggingface_backend import lifeline, wire
+from huggingface_backend.errors import EntryError, MalformedBody, ModelError, RequestError
+from huggingface_backend.handler import Handler, Request, Response
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the entry; a failure is a TritonModelException of one line, which fails the load."""
+        logging.basicConfig(handlers=[_TritonLog()], level=logging.INFO, force=True)
+        name = args["model_name"]
+        lifeline.announce(name)
+        parameters = {
+            key: value["string_value"] for key, value in json.loads(args["model_config"])["parameters"].items()
+        }
+        folder = Path(args["model_repository"]) / args["model_version"]
+        try:
+            self._handler = Handler(
+                name,
+                folder,
+                program=parameters.get("program", ""),
+                token_budget=int(parameters.get("token_budget", "0")),
+                threads=int(parameters.get("threads", "0")),
+            )
+        except EntryError as error:
+            raise pb_utils.TritonModelException(f"{name}: {error}") from None
+        except ValueError as error:
+            raise pb_utils.TritonModelException(f"{name}: config.pbtxt has a wrong parameter: {error}") from None
+        spool = os.environ.get(wire.SPOOL_ENV)
+        self._spool = wire.Spool(Path(spool)) if spool else None
+        self._metrics = _Metrics(name)
+
+    def execute(self, requests: list[Any]) -> None:
+        """Answer each request through its own sender, as soon as it is done and not when the batch is."""
+        senders = [request.get_response_sender() for request in requests]
+        batch: list[Request] = []
+        slots: list[int] = []
+        for slot, request in enumerate(requests):
+            if request.is_cancelled():
+                self._respond(senders[slot], RequestError("cancelled by the client", 499))
+                continue
+            try:
+                batch.append(self._read(request))
+                slots.append(slot)
+            except RequestError as error:
+                self._respond(senders[slot], error)
+        answered: set[int] = set()
+
+        def respond(index: int, outcome: Response | RequestError) -> None:
+            answered.add(index)
+            self._respond(senders[slots[index]], outcome)
+
+        try:
+            self._handler.handle(batch, respond)
+            self._metrics.update(self._handler)
+        except Exception:
+            # A fault of ours. It must not leave execute(), which ends all of tritonserver with it.
+            logging.getLogger(__name__).exception("unexpected failure")
+        for index in set(range(len(batch))) - answered:
+            respond(index, ModelError("unexpected failure in the server; see its log"))
+
+    def _read(self, request: Any) -> Request:
+        texts = {name: _text(request, name) for name in (wire.CONTENT_TYPE, wire.ACCEPT, wire.ATTRIBUTES)}
+        try:
+            headers = json.loads(texts[wire.ATTRIBUTES] or "{}")
+            if not isinstance(headers, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise MalformedBody(f"attributes is not a JSON object: {error}") from error
+        name = _text(request, wire.BODY_FILE)
+        if not name:
+            body = _item(request, wire.BODY) or b""
+        elif self._spool is None:
+            raise MalformedBody("body_file needs the server's spool folder, which this Triton has not")
+        else:
+            try:
+                body = self._spool.read(name)
+            except (OSError, ValueError) as error:
+                raise MalformedBody("body_file names no spooled body") from error
+        return Request(body, texts[wire.CONTENT_TYPE], texts[wire.ACCEPT], headers)
+
+    def _respond(self, sender: Any, outcome: Response | RequestError) -> None:
+        if isinstance(outcome, RequestError):
+            error = pb_utils.TritonError(outcome.to_wire())
+            sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
+            return
+        body, name = outcome.body, ""
+        if self._spool is not None and len(body) > wire.SPOOL_ABOVE:
+            body, name = b"", self._spool.write(body)
+        attributes = json.dumps({"status": outcome.status, "headers": dict(outcome.headers)})
+        if outcome.status == 200 and not outcome.headers:
+            attributes = ""
+        tensors = [
+            _tensor(wire.BODY, body),
+            _tensor(wire.CONTENT_TYPE, outcome.content_type),
+            _tensor(wire.ATTRIBUTES, attributes),
+            _tensor(wire.BODY_FILE, name),
+        ]
+        sender.send(pb_utils.InferenceResponse(output_tensors=tensors), flags=FINAL)
+
+
+class _Metrics:
+    """How many rows each run of the model had, on Triton's own /metrics."""
+
+    def __init__(self, model: str) -> None:
+        self._seen = {"runs": 0, "rows": 0, "tokens": 0}
+        self._metrics: dict[str, Any] = {}
+        # A metric outlives its family only to crash.
+        self._families: list[Any] = []
+        for name, what in (
+            ("runs", "Runs of the ONNX graph"),
+            ("rows", "Rows in those runs"),
+            ("tokens", "Tokens in those runs, padding included"),
+        ):
+            family = pb_utils.MetricFamily(
+                name=f"triton_hf_{name}_total", description=what, kind=pb_utils.MetricFamily.COUNTER
+            )
+            self._families.append(family)
+            self._metrics[name] = family.Metric(labels={"model": model})
+
+    def update(self, handler: Handler) -> None:
+        for name, metric in self._metrics.items():
+            now = getattr(handler.counters, name)
+            if now > self._seen[name]:
+                metric.increment(now - self._seen[name])
+                self._seen[name] = now
+
+
+class _TritonLog(logging.Handler):
+    """Log records as Triton's own lines, which its keeper levels."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = {logging.ERROR: pb_utils.Logger.log_error, logging.WARNING: pb_utils.Logger.log_warn}
+        log.get(record.levelno, pb_utils.Logger.log_info)(self.format(record))
+
+
+def _item(request: Any, name: str) -> bytes | None:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        return None
+    array = tensor.as_numpy()
+    if not array.size:
+        return None
+    item = array.flat[0]
+    return item if isinstance(item, bytes) else bytes(item)
+
+
+def _text(request: Any, name: str) -> str:
+    return (_item(request, name) or b"").decode("utf-8", "replace")
+
+
+def _tensor(name: str, value: str | bytes) -> Any:
+    data = value if isinstance(value, bytes) else value.encode("utf-8")
+    return pb_utils.Tensor(name, np.array([[data]], dtype=np.object_))

@@ -1,0 +1,44 @@
+"""feature-extraction, as `transformers.FeatureExtractionPipeline` answers: every token's hidden state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from huggingface_backend.errors import InvalidInput
+from huggingface_backend.session import Batch
+from huggingface_backend.tasks.base import Call, Task, as_texts, describe
+from huggingface_backend.tokenization import Text, TokenizeOptions
+
+NAME = "feature-extraction"
+
+
+class FeatureExtraction(Task):
+    """Inputs: a text or a list of texts. Answer: `[tokens × hidden]` a text, in one more list each.
+
+    Parameters the pipeline does not know are ignored, because it ignores them too.
+    """
+
+    def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
+        texts, single = as_texts(inputs, NAME)
+        tokenize = parameters.get("tokenize_kwargs") or {}
+        if not isinstance(tokenize, dict):
+            raise InvalidInput(f"tokenize_kwargs must be an object, not {describe(tokenize)}")
+        unknown = sorted(set(tokenize) - set(TokenizeOptions.PARAMETERS))
+        if unknown:
+            names = ", ".join(TokenizeOptions.PARAMETERS)
+            raise InvalidInput(f"tokenize_kwargs takes {names}; not {', '.join(map(repr, unknown))}")
+        if parameters.get("truncation") is not None:
+            if "truncation" in tokenize:
+                raise InvalidInput("truncation is given both as a parameter and in tokenize_kwargs")
+            tokenize = {**tokenize, "truncation": parameters["truncation"]}
+        options = TokenizeOptions.from_parameters(tokenize, self.manifest.tokenizer)
+        return Call([Text(text) for text in texts], options, single)
+
+    def reduce(self, output: NDArray[Any], batch: Batch) -> Sequence[NDArray[Any]]:
+        return [row[:length] for row, length in zip(output, batch.lengths, strict=True)]
+
+    def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
+        return [rows[0]] if call.single else [[row] for row in rows]

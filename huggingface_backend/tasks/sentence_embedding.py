@@ -1,0 +1,95 @@
+"""sentence-embedding, as `sentence_transformers.SentenceTransformer.encode` answers: one vector a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huggingface_backend.errors import EntryError, InvalidInput
+from huggingface_backend.manifest import Manifest
+from huggingface_backend.session import Batch
+from huggingface_backend.tasks.base import Call, Task, as_texts, describe, only
+from huggingface_backend.tokenization import Text, TokenizeOptions
+
+NAME = "sentence-embedding"
+_TINY = 1e-9
+
+
+class SentenceEmbedding(Task):
+    """Inputs: a text or a list of texts, cut at `max_seq_length`. Answer: a vector, or a list of vectors.
+
+    `normalize_embeddings` overrides what the model's own modules say.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        if manifest.pooling is None:
+            raise EntryError("the manifest of a sentence-embedding model has no pooling")
+        self._pooling = manifest.pooling
+        limit = manifest.pooling.max_seq_length or manifest.tokenizer.model_max_length
+        self._options = TokenizeOptions(truncate_to=limit)
+
+    def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
+        only(parameters, NAME, "normalize_embeddings")
+        texts, single = as_texts(inputs, NAME)
+        normalize = parameters.get("normalize_embeddings")
+        if normalize is not None and not isinstance(normalize, bool):
+            raise InvalidInput(f"normalize_embeddings must be true or false, not {describe(normalize)}")
+        pooling = self._pooling
+        texts = [pooling.prompt + text for text in texts] if pooling.prompt else texts
+        texts = [text.lower() for text in texts] if pooling.lower_case else texts
+        normalize = pooling.normalize if normalize is None else normalize
+        return Call([Text(text) for text in texts], self._options, single, normalize)
+
+    def reduce(self, output: NDArray[Any], batch: Batch) -> Sequence[NDArray[Any]]:
+        return list(pool(output, batch.attention_mask, self._pooling.modes))
+
+    def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
+        if not rows:
+            return []
+        vectors = np.stack(rows)
+        if call.parameters:
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.maximum(norms, 1e-12)
+        return vectors[0] if call.single else vectors
+
+
+def pool(states: NDArray[Any], attention_mask: NDArray[Any], modes: Sequence[str]) -> NDArray[Any]:
+    """(rows, tokens, hidden) to (rows, hidden × modes) over the tokens the mask shows, padded on the right."""
+    mask = attention_mask.astype(states.dtype)[:, :, None]
+    return np.concatenate([_MODES[mode](states, mask) for mode in modes], axis=1)
+
+
+def _mean(states: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+    # A batched (1 × tokens) · (tokens × hidden) product sums without a masked copy of the states.
+    sums = np.matmul(mask.transpose(0, 2, 1), states)[:, 0]
+    return np.asarray(sums / np.maximum(mask.sum(axis=1), _TINY))
+
+
+def _mean_sqrt_len(states: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+    length = np.maximum(mask.sum(axis=1), _TINY)
+    return np.asarray(_mean(states, mask) * np.sqrt(length))
+
+
+def _weighted_mean(states: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+    weights = np.arange(1, states.shape[1] + 1, dtype=states.dtype)[None, :, None]
+    return _mean(states, mask * weights)
+
+
+def _last_token(states: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+    last = np.maximum(mask[:, :, 0].sum(axis=1).astype(np.int64) - 1, 0)
+    return np.asarray(states[np.arange(len(states)), last])
+
+
+_MODES: dict[str, Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]] = {
+    "cls": lambda states, _mask: states[:, 0],
+    "max": lambda states, mask: np.where(mask > 0, states, -np.inf).max(axis=1),
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_sqrt_len,
+    "weightedmean": _weighted_mean,
+    "lasttoken": _last_token,
+}
+POOLING_MODES = tuple(_MODES)

@@ -1,0 +1,49 @@
+"""The torch tier: the transformers pipeline itself, one call after the other, for what no graph can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_backend.engine import Done, first_line
+from huggingface_backend.errors import EntryError, InvalidInput, ModelError
+
+
+class TorchPipeline:
+    """Answers like the engine, at the speed of the original toolkit."""
+
+    def __init__(self, task: str, model_dir: Path) -> None:
+        """EntryError where torch or transformers is missing or the pipeline cannot be built."""
+        try:
+            from transformers import pipeline
+        except ImportError as error:
+            raise EntryError(
+                f"{task} runs on the torch tier, which needs the convert extra (torch and transformers): {error}"
+            ) from error
+        try:
+            if task == "sentence-embedding":
+                self._pipeline = _sentence_transformer(model_dir)
+            else:
+                self._pipeline = pipeline(task, model=str(model_dir), device=-1)
+        except Exception as error:
+            raise EntryError(f"transformers cannot build a {task} pipeline: {first_line(error)}") from error
+
+    def run(self, calls: Sequence[tuple[object, Mapping[str, Any]]], done: Done) -> None:
+        """Answer every `(inputs, parameters)` in order; `done` is called once for each."""
+        for index, (inputs, parameters) in enumerate(calls):
+            done(index, self._answer(inputs, parameters))
+
+    def _answer(self, inputs: object, parameters: Mapping[str, Any]) -> object:
+        try:
+            return self._pipeline(inputs, **parameters)
+        except (TypeError, ValueError, KeyError) as error:
+            return InvalidInput(f"the pipeline refused these inputs: {first_line(error)}")
+        except Exception as error:
+            return ModelError(f"the pipeline failed on this input: {first_line(error)}")
+
+
+def _sentence_transformer(model_dir: Path) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(model_dir), device="cpu").encode

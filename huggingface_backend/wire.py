@@ -1,0 +1,74 @@
+"""The tensors between a client and the Triton model, and the spool for bodies too big for shared memory.
+
+Inputs and outputs are BYTES tensors of shape `[batch, 1]`. A request is one body: row 0 of the batch counts,
+further rows are padding. A request as wide as the model's `max_batch_size` therefore runs alone, because
+Triton's dynamic batcher can add nothing to it; the adapter retries that way after a backend has died.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+BODY = "body"
+BODY_FILE = "body_file"
+CONTENT_TYPE = "content_type"
+ACCEPT = "accept"
+ATTRIBUTES = "attributes"
+
+INPUTS = (BODY, CONTENT_TYPE, ACCEPT)
+OPTIONAL_INPUTS = (ATTRIBUTES, BODY_FILE)
+OUTPUTS = (BODY, CONTENT_TYPE, ATTRIBUTES, BODY_FILE)
+
+MAX_BATCH_SIZE = 64
+"""Requests that Triton may hand over at once, and so also the width of a request that must run alone."""
+
+SPOOL_ABOVE = 4 * 1024 * 1024
+"""Bytes above which a body travels as a file: SageMaker's containers have 64 MB of /dev/shm."""
+
+SPOOL_ENV = "TRITON_HF_SPOOL"
+"""Where the keeper tells its backends the spool folder; without it `body_file` is refused."""
+
+KEEPER_ENV = "TRITON_HF_KEEPER"
+"""Where the keeper tells its backends the Unix socket on which it watches them live."""
+
+MEDIA_TYPE_JSON = "application/json"
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+class Spool:
+    """A private folder of big bodies. A tensor names a file in it and nothing else.
+
+    Names are 32 random hex digits, so that a stranger's tensor can neither guess one nor leave the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @classmethod
+    def create(cls, folder: Path) -> Spool:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(folder)
+
+    def write(self, body: bytes) -> str:
+        """Store a body and return its name."""
+        name = secrets.token_hex(16)
+        descriptor = os.open(self._path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+        return name
+
+    def read(self, name: str) -> bytes:
+        """The body stored under a name; FileNotFoundError if there is none, ValueError if it is no name."""
+        return self._path(name).read_bytes()
+
+    def remove(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise ValueError("not a spool name")
+        return self._folder / name

@@ -1,0 +1,156 @@
+"""triton-hf: convert and serve."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import click
+
+from converters.errors import ConversionError
+from huggingface_backend.errors import EntryError
+from server import settings
+from server.errors import ServerError
+
+MIB = 2**20
+UNBOUNDED_MIB = 1024
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="triton-hf")
+def cli() -> None:
+    """Hugging Face models on Triton behind SageMaker's /invocations, batched."""
+
+
+@cli.command()
+@click.argument("source")
+@click.option(
+    "--repository",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Triton model repository to put the entry into; the cache alone if not given.",
+)
+@click.option("--name", help="Name of the entry; the source's own name if not given.")
+@settings.options(settings.CONVERSION)
+def convert(source: str, repository: Path | None, name: str | None, **given: Any) -> None:
+    """Convert SOURCE, a Hub id, a folder or a model.tar.gz, to an entry of a Triton model repository."""
+    require_one_runtime()
+    from converters.convert import Converter
+    from converters.entry import place
+    from converters.progress import for_console
+
+    progress = for_console()
+    artifact = Converter(given["cache"] or settings.default_cache()).convert(
+        source, _options(given), progress, revision=given["revision"], token=given["token"]
+    )
+    manifest = artifact.manifest
+    path = place(artifact.path, repository, checked_name(name or artifact.name)) if repository else artifact.path
+    done = "converted already" if artifact.cached else "converted"
+    progress.note(
+        f"{done}: {manifest.task}, {manifest.tier} tier" + (f", {manifest.graph} graph" if manifest.graph else "")
+    )
+    if manifest.tier == "fast":
+        progress.note(manifest.gate.describe())
+    click.echo(path)
+
+
+@cli.command()
+@click.argument("source", required=False)
+@click.option(
+    "--repository",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Triton model repository; without SOURCE every entry in it is served.",
+)
+@click.option("--name", help="Name of the model; the source's own name if not given.")
+@settings.options(settings.CONVERSION)
+@settings.options(settings.SERVING)
+def serve(source: str | None, repository: Path | None, name: str | None, **given: Any) -> None:
+    """Serve SOURCE, converting it first if that was not done yet.
+
+    Without SOURCE: every entry of --repository; else the Hub model HF_MODEL_ID; else SageMaker's model folder.
+    """
+    from server.listen import bind
+    from server.logs import set_up
+
+    set_up(given["log_level"])
+    logger = logging.getLogger("server")
+    require_one_runtime()
+    if source is None and repository is None:
+        source = given["model_id"] or str(given["base_dir"] / "model")
+        logger.info("serving %s", source)
+    listener = bind(given["host"], given["port"])
+    logger.info("listening on %s:%d", given["host"], given["port"])
+    # Slow to import, and clients are let in already.
+    from server.serve import Serving
+    from server.serve import serve as run
+
+    serving = Serving(
+        source=source,
+        cache=given["cache"] or settings.default_cache(),
+        repository=repository,
+        name=checked_name(name) if name else None,
+        options=_options(given, fall_back=not given["strict"]),
+        revision=given["revision"],
+        token=given["token"],
+        host=given["host"],
+        port_range=given["port_range"],
+        timeout=given["timeout"],
+        startup_timeout=given["startup_timeout"],
+        queue_size=given["queue_size"],
+        max_body=(given["max_payload_in_mb"] or UNBOUNDED_MIB) * MIB,
+        retry_scripts=given["retry_scripts"],
+    )
+    run(serving, listener)
+
+
+def require_one_runtime() -> None:
+    """ServerError unless exactly one ONNX Runtime is installed: two share a folder and break each other."""
+    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    if len(found) > 1:
+        raise ServerError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
+            "pip uninstall both, then install triton-hf[cpu] or triton-hf[gpu]"
+        )
+    if not found:
+        raise ServerError("no ONNX Runtime is installed: pip install 'triton-hf[cpu]' or 'triton-hf[gpu]'")
+
+
+def checked_name(name: str) -> str:
+    """A model's name as Triton and a URL take it."""
+    if not name or name.startswith(".") or not all(c.isalnum() or c in "._-" for c in name):
+        raise click.UsageError(f"{name!r} is no model name: letters, digits, dots, dashes and underscores only")
+    return name
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 the work failed, 2 wrong usage."""
+    try:
+        cli(prog_name="triton-hf")
+    except (ConversionError, ServerError, EntryError) as error:
+        click.echo(f"triton-hf: {error}", err=True)
+        sys.exit(1)
+
+
+def _options(given: dict[str, Any], *, fall_back: bool = False) -> Any:
+    from converters.convert import Options
+
+    return Options(
+        task=given["task"],
+        program=given["program"],
+        trust_remote_code=given["trust_remote_code"],
+        fall_back=fall_back,
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""One invocation: admitted, sent to Triton, tried again if its process died, answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from huggingface_backend import wire
+from server.errors import BackendDied, BadRequest, DeadlineExceeded, Unavailable, UnknownModel
+from server.keeper import Keeper
+from server.model import Model
+from server.triton.client import Answer, Call, ProcessDied
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the client gets."""
+
+    body: bytes
+    content_type: str
+    status: int
+    headers: Mapping[str, str]
+
+
+class Invoker:
+    """Admission, deadline and the one retry, for every model."""
+
+    def __init__(self, keeper: Keeper, *, queue_size: int, timeout: float, retry_scripts: bool) -> None:
+        """`timeout` in seconds. `queue_size` requests may wait beside those of one full batch."""
+        self.draining = False
+        self.in_flight = 0
+        self.retries = 0
+        self._keeper = keeper
+        self._limit = queue_size + wire.MAX_BATCH_SIZE
+        self._timeout = timeout
+        self._retry_scripts = retry_scripts
+
+    async def invoke(self, name: str | None, body: bytes, headers: Mapping[str, str]) -> Result:
+        """Answer a request. HTTPError has the status of whatever went wrong."""
+        if self.draining:
+            raise Unavailable("the server is stopping")
+        model = self._model(name)
+        if self.in_flight >= self._limit:
+            raise Unavailable(f"{self.in_flight} requests are waiting already")
+        self.in_flight += 1
+        spool, stored = self._keeper.spool, ""
+        try:
+            if len(body) > wire.SPOOL_ABOVE:
+                stored = await asyncio.to_thread(spool.write, body)
+                body = b""
+            call = Call(
+                model.name,
+                body,
+                headers.get("content-type", wire.MEDIA_TYPE_JSON),
+                headers.get("accept", "*/*"),
+                _attributes(headers) if model.runs_user_code else "",
+                stored,
+            )
+            try:
+                async with asyncio.timeout(self._timeout):
+                    answer = await self._call(model, call)
+            except TimeoutError:
+                raise DeadlineExceeded(f"no answer within {self._timeout:g} s") from None
+            return await self._result(answer)
+        finally:
+            self.in_flight -= 1
+            if stored:
+                spool.remove(stored)
+
+    async def _call(self, model: Model, call: Call) -> Answer:
+        generation = await model.ready()
+        try:
+            return await self._keeper.client.infer(call, self._timeout)
+        except ProcessDied as death:
+            self._keeper.suspect(model, generation)
+            if model.runs_user_code and not self._retry_scripts:
+                raise BackendDied("the model's process died while this request was in it") from death
+        self.retries += 1
+        alone = Call(call.model, call.body, call.content_type, call.accept, call.attributes, call.body_file, alone=True)
+        async with model.quarantine(generation) as generation:
+            try:
+                return await self._keeper.client.infer(alone, self._timeout)
+            except ProcessDied as death:
+                self._keeper.suspect(model, generation)
+                raise BackendDied("the model's process died twice while this request was in it") from death
+
+    async def _result(self, answer: Answer) -> Result:
+        body = answer.body
+        if answer.body_file:
+            spool = self._keeper.spool
+            body = await asyncio.to_thread(spool.read, answer.body_file)
+            spool.remove(answer.body_file)
+        attributes = json.loads(answer.attributes) if answer.attributes else {}
+        return Result(body, answer.content_type, attributes.get("status", 200), attributes.get("headers", {}))
+
+    def _model(self, name: str | None) -> Model:
+        models = self._keeper.models
+        if name is not None:
+            if name not in models:
+                raise UnknownModel(f"model {name} is not loaded")
+            return models[name]
+        if len(models) == 1:
+            return next(iter(models.values()))
+        if not models:
+            raise Unavailable("the model is not loaded yet")
+        raise BadRequest(f"several models are loaded; use /models/NAME/invoke with one of {', '.join(sorted(models))}")
+
+
+def _attributes(headers: Mapping[str, str]) -> str:
+    """The headers a script's context shows, as JSON."""
+    shown = {
+        name: value
+        for name, value in headers.items()
+        if name in ("content-type", "accept") or name.startswith("x-amzn-sagemaker-")
+    }
+    return json.dumps(shown)

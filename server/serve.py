@@ -1,0 +1,195 @@
+"""The whole server: bound first, then converted, loaded, served, drained."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from converters.convert import Converter, Options
+from converters.entry import is_entry, place
+from converters.progress import Lines
+from server.app import Adapter
+from server.errors import ServerError
+from server.invocations import Invoker
+from server.keeper import Keeper, environment
+from server.metrics import Metrics
+from server.rundir import RunDir
+
+logger = logging.getLogger(__name__)
+
+DRAIN = 18.0
+"""Seconds for requests in flight to end after SIGTERM; with Triton's own end it stays under 25."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What `serve` was asked for. Times in seconds, sizes in bytes."""
+
+    source: str | None
+    cache: Path
+    repository: Path | None = None
+    name: str | None = None
+    options: Options = field(default_factory=Options)
+    revision: str | None = None
+    token: str | None = None
+    host: str = "0.0.0.0"  # noqa: S104
+    port: int = 8080
+    port_range: range | None = None
+    timeout: float = 60.0
+    startup_timeout: float = 600.0
+    queue_size: int = 100
+    max_body: int = 100 * 2**20
+    retry_scripts: bool = False
+
+
+def serve(serving: Serving, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT. ServerError or ConversionError where it cannot start or go on."""
+    with asyncio.Runner(loop_factory=_uvloop) as runner:
+        runner.run(_Server(serving, listener).run())
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+class _HTTP(uvicorn.Server):
+    """uvicorn, whose signals are ours: it is told to stop only when everything in flight has been answered."""
+
+    def __init__(self, config: uvicorn.Config, on_signal: asyncio.Event) -> None:
+        super().__init__(config)
+        self._on_signal = on_signal
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self._on_signal.is_set():
+            self.force_exit = self.should_exit = True
+        self._loop.call_soon_threadsafe(self._on_signal.set)
+
+
+class _Server:
+    def __init__(self, serving: Serving, listener: socket.socket) -> None:
+        self._serving = serving
+        self._listener = listener
+        self._cancelled = threading.Event()
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        serving = self._serving
+        run_dir = RunDir()
+        keeper = Keeper(run_dir, environment(), load_deadline=serving.startup_timeout, port_range=serving.port_range)
+        invoker = Invoker(
+            keeper,
+            queue_size=serving.queue_size,
+            timeout=serving.timeout,
+            retry_scripts=serving.retry_scripts,
+        )
+        metrics = Metrics()
+        metrics.in_flight.set_function(lambda: invoker.in_flight)
+        metrics.restarts.set_function(lambda: keeper.restarts)
+        metrics.retries.set_function(lambda: invoker.retries)
+        adapter = Adapter(keeper, invoker, metrics, serving.max_body)
+        stop = asyncio.Event()
+        config = uvicorn.Config(
+            adapter.app(),
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=75,
+        )
+        http = _HTTP(config, stop)
+        tasks = {
+            "http": asyncio.create_task(http.serve(sockets=[self._listener])),
+            "models": asyncio.create_task(self._load(keeper, adapter)),
+            "stop": asyncio.create_task(stop.wait()),
+        }
+        try:
+            await self._until_stopped(tasks, keeper)
+        finally:
+            invoker.draining = True
+            self._cancelled.set()
+            await _drained(invoker, http)
+            http.should_exit = True
+            for name in ("models", "stop"):
+                tasks[name].cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            await keeper.stop()
+            run_dir.remove()
+        logger.info("stopped")
+
+    async def _until_stopped(self, tasks: Mapping[str, asyncio.Task[Any]], keeper: Keeper) -> None:
+        """Returns on a signal; raises what ended the server otherwise."""
+        waiting: set[asyncio.Future[Any]] = {*tasks.values(), keeper.failed}
+        while not tasks["stop"].done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for future in done:
+                future.result()
+        logger.info("stopping: waiting for the requests in flight")
+
+    async def _load(self, keeper: Keeper, adapter: Adapter) -> None:
+        starting = asyncio.create_task(keeper.start())
+        try:
+            entries = await asyncio.to_thread(self._entries)
+        except BaseException:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            raise
+        await starting
+        logger.info("tritonserver is up %.1f s after the start", time.monotonic() - self._began)
+        for name, path in entries:
+            model = await keeper.load(name, path)
+            manifest = model.manifest
+            logger.info("model %s: %s, %s tier, %s", name, manifest.task, manifest.tier, manifest.gate.describe())
+            if manifest.tier == "torch":
+                logger.warning("model %s is not accelerated: %s", name, "; ".join(manifest.notes))
+        adapter.ready = True
+        logger.info(
+            "ready on http://%s:%d after %.1f s",
+            self._serving.host,
+            self._listener.getsockname()[1],
+            time.monotonic() - self._began,
+        )
+
+    def _entries(self) -> Sequence[tuple[str, Path]]:
+        """Names and entries to serve, converted first where they have to be."""
+        serving = self._serving
+        if serving.source is None:
+            assert serving.repository is not None  # noqa: S101
+            found = [(path.name, path) for path in sorted(serving.repository.glob("*")) if is_entry(path)]
+            if not found:
+                raise ServerError(f"{serving.repository} has no entry of triton-hf")
+            return found
+        artifact = Converter(serving.cache).convert(
+            serving.source,
+            serving.options,
+            Lines(logger.info),
+            revision=serving.revision,
+            token=serving.token,
+            cancelled=self._cancelled,
+        )
+        name = serving.name or artifact.name
+        if artifact.cached:
+            logger.info("%s is converted already", serving.source)
+        if serving.repository is not None:
+            return [(name, place(artifact.path, serving.repository, name))]
+        return [(name, artifact.path)]
+
+
+async def _drained(invoker: Invoker, http: _HTTP) -> None:
+    deadline = time.monotonic() + DRAIN
+    while invoker.in_flight and time.monotonic() < deadline and not http.force_exit:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)

@@ -1,0 +1,159 @@
+"""Triton over gRPC: Triton's generated messages over raw calls, without tritonclient's numpy detour."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2 as pb
+
+from huggingface_backend import wire
+from huggingface_backend.errors import parse_wire
+from server.errors import BackendFailure, DeadlineExceeded, HTTPError
+
+_SERVICE = "/inference.GRPCInferenceService/"
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.enable_retries", 0),
+)
+_PADDING = b"\0\0\0\0"
+"""An empty BYTES item."""
+
+
+class ProcessDied(Exception):
+    """The backend or Triton itself died under a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on the wire."""
+
+    model: str
+    body: bytes
+    content_type: str
+    accept: str
+    attributes: str = ""
+    body_file: str = ""
+    alone: bool = False
+    """As wide as a whole batch, so that Triton puts nothing beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    body: bytes
+    content_type: str
+    attributes: str
+    body_file: str
+
+
+class TritonClient:
+    """One channel to one tritonserver."""
+
+    def __init__(self, port: int) -> None:
+        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS)
+        self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
+        self._load = self._method("RepositoryModelLoad", pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse)
+        self._unload = self._method(
+            "RepositoryModelUnload", pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse
+        )
+
+    async def wait_until_up(self) -> None:
+        """Returns once Triton accepts calls; never, if it does not."""
+        await self._channel.channel_ready()
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def load(self, model: str, timeout: float) -> None:
+        """Load a model. Raises LoadFailed with Triton's reason, or ProcessDied."""
+        try:
+            await self._load(pb.RepositoryModelLoadRequest(model_name=model), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.UNAVAILABLE:
+                raise ProcessDied(error.details()) from error
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise LoadFailed(f"{model} was not loaded within {timeout:.0f} s") from error
+            raise LoadFailed(load_reason(error.details() or "")) from error
+
+    async def unload(self, model: str, timeout: float) -> None:
+        """Unload a model. Triton answers before the backend's process has ended."""
+        try:
+            await self._unload(pb.RepositoryModelUnloadRequest(model_name=model), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise ProcessDied(error.details()) from error
+
+    async def infer(self, call: Call, timeout: float) -> Answer:
+        """One answer. Raises the backend's own failure, DeadlineExceeded, or ProcessDied."""
+        try:
+            response = await self._infer(_request(call), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error, timeout) from None
+        outputs = {output.name: index for index, output in enumerate(response.outputs)}
+        items = response.raw_output_contents
+
+        def item(name: str) -> bytes:
+            raw: bytes = items[outputs[name]]
+            return raw[4 : 4 + struct.unpack_from("<I", raw)[0]]
+
+        return Answer(
+            item(wire.BODY),
+            item(wire.CONTENT_TYPE).decode(),
+            item(wire.ATTRIBUTES).decode(),
+            item(wire.BODY_FILE).decode(),
+        )
+
+    def _method(self, name: str, request: Any, response: Any) -> Any:
+        return self._channel.unary_unary(
+            _SERVICE + name,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+
+
+class LoadFailed(Exception):
+    """A model that cannot be loaded; the message is one line."""
+
+
+def _request(call: Call) -> pb.ModelInferRequest:
+    width = wire.MAX_BATCH_SIZE if call.alone else 1
+    request = pb.ModelInferRequest(model_name=call.model)
+    values = {
+        wire.BODY: call.body,
+        wire.CONTENT_TYPE: call.content_type.encode(),
+        wire.ACCEPT: call.accept.encode(),
+        wire.ATTRIBUTES: call.attributes.encode(),
+        wire.BODY_FILE: call.body_file.encode(),
+    }
+    for name, value in values.items():
+        if value or name in wire.INPUTS:
+            request.inputs.add(name=name, datatype="BYTES", shape=(width, 1))
+            request.raw_input_contents.append(struct.pack("<I", len(value)) + value + _PADDING * (width - 1))
+    return request
+
+
+def _failure(error: grpc.aio.AioRpcError, timeout: float) -> HTTPError | ProcessDied:
+    code, details = error.code(), error.details() or ""
+    ours = parse_wire(details)
+    if ours is not None:
+        return BackendFailure(*ours)
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(f"no answer within {timeout:.0f} s")
+    # A dead stub is "not healthy"; a model between its unload and its load is unknown or not ready.
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.NOT_FOUND):
+        return ProcessDied(details)
+    if "not healthy" in details or "Stub process" in details:
+        return ProcessDied(details)
+    return BackendFailure(500, "TritonError", details.splitlines()[0] if details else str(code))
+
+
+def load_reason(details: str) -> str:
+    """The last cause in Triton's chain of reasons for a failed load, in one line."""
+    lines = [line.strip() for line in details.splitlines() if line.strip()]
+    reason = next((line for line in lines if "TritonModelException" in line), lines[0] if lines else "no reason given")
+    return reason.rpartition("TritonModelException: ")[2].rpartition("Internal: ")[2]
