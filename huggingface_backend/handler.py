@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, Protocol
 
 from huggingface_backend import decoder_encoder
 from huggingface_backend.context import Context
-from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Done, Engine, first_line
+from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Done, Engine, first_line, never
 from huggingface_backend.errors import EntryError, InvalidInput, MalformedBody, ModelError, RequestError, ScriptStatus
 from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
 from huggingface_backend.script import Script
@@ -29,6 +31,8 @@ class Request:
     content_type: str = decoder_encoder.JSON
     accept: str = decoder_encoder.JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+    cancelled: Callable[[], bool] = never
+    """Whether the client has gone."""
 
 
 @dataclass(slots=True)
@@ -39,13 +43,18 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Respond = Callable[[int, Response | RequestError], None]
+Respond = Callable[[Response | RequestError], None]
+"""Told a request's end, once, from any thread."""
 
 
 class Predictor(Protocol):
     """The engine or the torch pipeline."""
 
-    def run(self, calls: Sequence[tuple[object, Mapping[str, Any]]], done: Done) -> None: ...
+    def submit(
+        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+    ) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Pipeline:
@@ -57,31 +66,36 @@ class Pipeline:
 
     def __call__(self, inputs: object, **parameters: Any) -> Any:
         """The answer to one call; its failure is raised as a RequestError."""
-        outcomes: list[object] = []
-        self._predictor.run([(inputs, parameters)], lambda _index, outcome: outcomes.append(outcome))
-        if isinstance(outcomes[0], RequestError):
-            raise outcomes[0]
-        return outcomes[0]
+        outcomes: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._predictor.submit(inputs, parameters, outcomes.put)
+        outcome = outcomes.get()
+        if isinstance(outcome, RequestError):
+            raise outcome
+        return outcome
 
 
 class Handler:
     """One loaded entry."""
 
-    def __init__(self, name: str, folder: Path, *, program: str = "", token_budget: int = 0, threads: int = 0) -> None:
-        """Load the entry's version folder. EntryError says in one line why it cannot be served."""
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        program: str = "",
+        token_budget: int = 0,
+        threads: int = 0,
+        report: Callable[[Counters], None] = lambda _counters: None,
+    ) -> None:
+        """Load the entry's version folder. EntryError says in one line why it cannot be served.
+
+        `report` is told now and then what the session ran.
+        """
         self.name, self._folder = name, folder
         self.manifest = manifest = Manifest.read(folder)
-        self.counters = Counters()
         predictor: Predictor | None = None
         if manifest.tier == "fast":
-            if manifest.task not in TASKS:
-                raise EntryError(f"{manifest.task} has no fast path; the manifest was written by another version")
-            session = Session(folder / GRAPH, threads)
-            self.counters = session.counters
-            tokenizer = TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
-            engine = Engine(TASKS[manifest.task](manifest), tokenizer, session, token_budget or DEFAULT_TOKEN_BUDGET)
-            engine.warm_up()
-            predictor = engine
+            predictor = self._engine(token_budget or DEFAULT_TOKEN_BUDGET, threads, report)
         elif manifest.tier == "torch":
             predictor = TorchPipeline(manifest.task, folder)
         self._predictor = predictor
@@ -93,40 +107,59 @@ class Handler:
         elif predictor is None:
             raise EntryError("the manifest says that a script brings the model, but it has no model_fn")
 
-    @property
-    def runs_user_code(self) -> bool:
-        """Whether a request passes through hooks, which may have effects that must not happen twice."""
-        return self._script is not None
+    def handle(self, requests: Sequence[tuple[Request, Respond]]) -> None:
+        """Take a batch of requests; each is answered as soon as it is done, many of them after this returns.
 
-    def handle(self, requests: Sequence[Request], respond: Respond) -> None:
-        """Answer every request of a batch; `respond` is called once for each, as soon as it is done."""
-        calls: list[tuple[object, Mapping[str, Any]]] = []
-        waiting: list[tuple[int, str, Context]] = []
-        for index, request in enumerate(requests):
-            context = self._context(request.headers)
-            try:
-                data = self._before(request, context)
-                if isinstance(data, Response):
-                    respond(index, data)
-                    continue
-                calls.append(split(data))
-                waiting.append((index, request.accept, context))
-            except RequestError as error:
-                respond(index, error)
+        With a script it returns only when all are answered: hooks expect to have their process to themselves.
+        """
+        barrier = threading.Semaphore(0)
+        for request, respond in requests:
+            self._take(request, respond if self._script is None else _then(respond, barrier.release))
+        if self._script is not None:
+            for _ in requests:
+                barrier.acquire()
 
-        def done(position: int, outcome: object) -> None:
-            index, accept, context = waiting[position]
+    def close(self) -> None:
+        if self._predictor is not None:
+            self._predictor.close()
+
+    def _engine(self, token_budget: int, threads: int, report: Callable[[Counters], None]) -> Engine:
+        manifest, folder = self.manifest, self._folder
+        if manifest.task not in TASKS:
+            raise EntryError(f"{manifest.task} has no fast path; the manifest was written by another version")
+        session = Session(folder / GRAPH, threads)
+        return Engine(
+            TASKS[manifest.task](manifest),
+            lambda: TextTokenizer(folder / TOKENIZER, manifest.tokenizer),
+            session,
+            token_budget,
+            lambda: report(session.counters),
+        )
+
+    def _take(self, request: Request, respond: Respond) -> None:
+        """Decode a request and hand it to the model, or answer it here where a script predicts for itself."""
+        context = self._context(request.headers)
+
+        def done(outcome: object) -> None:
             if isinstance(outcome, RequestError):
-                respond(index, outcome)
+                respond(outcome)
                 return
             try:
-                respond(index, self._encode(outcome, accept, context))
+                respond(self._encode(outcome, request.accept, context))
             except RequestError as error:
-                respond(index, error)
+                respond(error)
 
-        if calls:
-            assert self._predictor is not None  # without one, _before has answered everything  # noqa: S101
-            self._predictor.run(calls, done)
+        try:
+            data = self._before(request, context)
+            if isinstance(data, Response):
+                respond(data)
+                return
+            inputs, parameters = split(data)
+        except RequestError as error:
+            respond(error)
+            return
+        assert self._predictor is not None  # without one, _before has answered  # noqa: S101
+        self._predictor.submit(inputs, parameters, done, request.cancelled)
 
     def _before(self, request: Request, context: Context) -> Any:
         """The decoded data, or a whole Response where the script predicts for itself."""
@@ -189,6 +222,16 @@ class Handler:
 
     def _context(self, headers: Mapping[str, str]) -> Context:
         return Context(self.name, str(self._folder), headers)
+
+
+def _then(respond: Respond, after: Callable[[], None]) -> Respond:
+    def both(outcome: Response | RequestError) -> None:
+        try:
+            respond(outcome)
+        finally:
+            after()
+
+    return both
 
 
 def split(data: Any) -> tuple[object, Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import triton_python_backend_utils as pb_utils
 
 from huggingface_backend import lifeline, wire
 from huggingface_backend.errors import EntryError, MalformedBody, ModelError, RequestError
-from huggingface_backend.handler import Handler, Request, Response
+from huggingface_backend.handler import Handler, Request, Respond, Response
+from huggingface_backend.session import Counters
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -31,6 +33,7 @@ class TritonPythonModel:
             key: value["string_value"] for key, value in json.loads(args["model_config"])["parameters"].items()
         }
         folder = Path(args["model_repository"]) / args["model_version"]
+        metrics = _Metrics(name)
         try:
             self._handler = Handler(
                 name,
@@ -38,6 +41,7 @@ class TritonPythonModel:
                 program=parameters.get("program", ""),
                 token_budget=int(parameters.get("token_budget", "0")),
                 threads=int(parameters.get("threads", "0")),
+                report=metrics.update,
             )
         except EntryError as error:
             raise pb_utils.TritonModelException(f"{name}: {error}") from None
@@ -45,38 +49,30 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(f"{name}: config.pbtxt has a wrong parameter: {error}") from None
         spool = os.environ.get(wire.SPOOL_ENV)
         self._spool = wire.Spool(Path(spool)) if spool else None
-        self._metrics = _Metrics(name)
 
     def execute(self, requests: list[Any]) -> None:
-        """Answer each request through its own sender, as soon as it is done and not when the batch is."""
-        senders = [request.get_response_sender() for request in requests]
-        batch: list[Request] = []
-        slots: list[int] = []
-        for slot, request in enumerate(requests):
-            if request.is_cancelled():
-                self._respond(senders[slot], RequestError("cancelled by the client", 499))
-                continue
+        """Hand the requests over. Each is answered through its own sender, most of them after this returns."""
+        batch: list[tuple[Request, Respond]] = []
+        replies = []
+        for request in requests:
+            reply = _Reply(request.get_response_sender(), self._spool)
+            replies.append(reply)
             try:
-                batch.append(self._read(request))
-                slots.append(slot)
+                batch.append((self._read(request, reply), reply))
             except RequestError as error:
-                self._respond(senders[slot], error)
-        answered: set[int] = set()
-
-        def respond(index: int, outcome: Response | RequestError) -> None:
-            answered.add(index)
-            self._respond(senders[slots[index]], outcome)
-
+                reply(error)
         try:
-            self._handler.handle(batch, respond)
-            self._metrics.update(self._handler)
+            self._handler.handle(batch)
         except Exception:
-            # A fault of ours. It must not leave execute(), which ends all of tritonserver with it.
+            # A fault of ours. It must not leave execute(), which would end all of tritonserver with it.
             logging.getLogger(__name__).exception("unexpected failure")
-        for index in set(range(len(batch))) - answered:
-            respond(index, ModelError("unexpected failure in the server; see its log"))
+            for reply in replies:
+                reply(ModelError("unexpected failure in the server; see its log"))
 
-    def _read(self, request: Any) -> Request:
+    def finalize(self) -> None:
+        self._handler.close()
+
+    def _read(self, request: Any, reply: _Reply) -> Request:
         texts = {name: _text(request, name) for name in (wire.CONTENT_TYPE, wire.ACCEPT, wire.ATTRIBUTES)}
         try:
             headers = json.loads(texts[wire.ATTRIBUTES] or "{}")
@@ -94,33 +90,46 @@ class TritonPythonModel:
                 body = self._spool.read(name)
             except (OSError, ValueError) as error:
                 raise MalformedBody("body_file names no spooled body") from error
-        return Request(body, texts[wire.CONTENT_TYPE], texts[wire.ACCEPT], headers)
+        return Request(body, texts[wire.CONTENT_TYPE], texts[wire.ACCEPT], headers, reply.cancelled)
 
-    def _respond(self, sender: Any, outcome: Response | RequestError) -> None:
+
+class _Reply:
+    """The way back of one request. Only the first answer counts."""
+
+    def __init__(self, sender: Any, spool: wire.Spool | None) -> None:
+        self._sender, self._spool = sender, spool
+        self._open = threading.Lock()
+
+    def cancelled(self) -> bool:
+        return bool(self._sender.is_cancelled())
+
+    def __call__(self, outcome: Response | RequestError) -> None:
+        if not self._open.acquire(blocking=False):
+            return
         if isinstance(outcome, RequestError):
             error = pb_utils.TritonError(outcome.to_wire())
-            sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
+            self._sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
             return
         body, name = outcome.body, ""
         if self._spool is not None and len(body) > wire.SPOOL_ABOVE:
             body, name = b"", self._spool.write(body)
-        attributes = json.dumps({"status": outcome.status, "headers": dict(outcome.headers)})
-        if outcome.status == 200 and not outcome.headers:
-            attributes = ""
+        attributes = ""
+        if outcome.status != 200 or outcome.headers:
+            attributes = json.dumps({"status": outcome.status, "headers": dict(outcome.headers)})
         tensors = [
             _tensor(wire.BODY, body),
             _tensor(wire.CONTENT_TYPE, outcome.content_type),
             _tensor(wire.ATTRIBUTES, attributes),
             _tensor(wire.BODY_FILE, name),
         ]
-        sender.send(pb_utils.InferenceResponse(output_tensors=tensors), flags=FINAL)
+        self._sender.send(pb_utils.InferenceResponse(output_tensors=tensors), flags=FINAL)
 
 
 class _Metrics:
-    """How many rows each run of the model had, on Triton's own /metrics."""
+    """What the model ran, on Triton's own /metrics."""
 
     def __init__(self, model: str) -> None:
-        self._seen = {"runs": 0, "rows": 0, "tokens": 0}
+        self._sent = {"runs": 0, "rows": 0, "tokens": 0}
         self._metrics: dict[str, Any] = {}
         # A metric outlives its family only to crash.
         self._families: list[Any] = []
@@ -135,12 +144,12 @@ class _Metrics:
             self._families.append(family)
             self._metrics[name] = family.Metric(labels={"model": model})
 
-    def update(self, handler: Handler) -> None:
+    def update(self, counters: Counters) -> None:
         for name, metric in self._metrics.items():
-            now = getattr(handler.counters, name)
-            if now > self._seen[name]:
-                metric.increment(now - self._seen[name])
-                self._seen[name] = now
+            now = getattr(counters, name)
+            if now > self._sent[name]:
+                metric.increment(now - self._sent[name])
+                self._sent[name] = now
 
 
 class _TritonLog(logging.Handler):

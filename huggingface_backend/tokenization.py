@@ -79,9 +79,13 @@ class TextTokenizer:
         if options != self._state:
             self._configure(options)
         inputs = [item.text if item.pair is None else (item.text, item.pair) for item in texts]
-        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
-            inputs, add_special_tokens=options.add_special_tokens
-        )
+        try:
+            encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
+                inputs, add_special_tokens=options.add_special_tokens
+            )
+        except TypeError as error:
+            # The inputs are str, so what does not convert has lone surrogates, which JSON can carry.
+            raise InvalidInput("a text is not valid Unicode") from error
         return encodings
 
     def _configure(self, options: TokenizeOptions) -> None:

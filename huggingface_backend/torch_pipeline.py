@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_backend.engine import Done, first_line
-from huggingface_backend.errors import EntryError, InvalidInput, ModelError
+from huggingface_backend.engine import Done, first_line, never
+from huggingface_backend.errors import EntryError, InvalidInput, ModelError, RequestError
 
 
 class TorchPipeline:
@@ -29,10 +29,14 @@ class TorchPipeline:
         except Exception as error:
             raise EntryError(f"transformers cannot build a {task} pipeline: {first_line(error)}") from error
 
-    def run(self, calls: Sequence[tuple[object, Mapping[str, Any]]], done: Done) -> None:
-        """Answer every `(inputs, parameters)` in order; `done` is called once for each."""
-        for index, (inputs, parameters) in enumerate(calls):
-            done(index, self._answer(inputs, parameters))
+    def submit(
+        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+    ) -> None:
+        """Answer a call before returning."""
+        done(RequestError("cancelled by the client", 499) if cancelled() else self._answer(inputs, parameters))
+
+    def close(self) -> None:
+        """Nothing runs beside the calls."""
 
     def _answer(self, inputs: object, parameters: Mapping[str, Any]) -> object:
         try:

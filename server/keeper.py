@@ -32,6 +32,8 @@ START_DEADLINE = 60.0
 """Seconds for tritonserver to accept calls."""
 MAX_RESTARTS = 5
 """Restarts of one thing without a success between them, before the server gives up."""
+MAX_DEATHS = 8
+"""Backends that may die in one tritonserver: each leaves its shared memory there, of which containers have little."""
 BACKOFF = 0.5
 """Seconds before the second restart; doubled for each further one."""
 
@@ -65,6 +67,8 @@ class Keeper:
         self._watch: asyncio.Task[None] | None = None
         self._recoveries: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self._deaths = 0
+        """Backends that died in the running tritonserver."""
 
     @property
     def client(self) -> TritonClient:
@@ -93,7 +97,7 @@ class Keeper:
         manifest = Manifest.read(version)
         link = self.repository / name
         link.unlink(missing_ok=True)
-        link.symlink_to(Path(os.path.abspath(entry)), target_is_directory=True)  # noqa: PTH100
+        link.symlink_to(entry.absolute(), target_is_directory=True)
         model = Model(name, manifest, runs_user_code=(version / CODE).is_dir())
         try:
             await self.client.load(name, self._load_deadline)
@@ -144,7 +148,7 @@ class Keeper:
             await process.stop()
             said = next((line for line in reversed(process.last_lines) if line.strip()), "it said nothing")
             raise ServerError(f"tritonserver did not start: {said}")
-        self._process, self._client = process, client
+        self._process, self._client, self._deaths = process, client, 0
 
     async def _watch_triton(self) -> None:
         """Bring tritonserver and its models back whenever it ends; report to `failed` when that is in vain."""
@@ -189,10 +193,16 @@ class Keeper:
 
     def _recover(self, model: Model) -> None:
         model.went_down()
+        self.client.abandon(model.name)
         self._recoveries[model.name] = asyncio.create_task(self._reload(model))
 
     async def _reload(self, model: Model) -> None:
         began, error = time.monotonic(), ""
+        self._deaths += 1
+        if self._deaths > MAX_DEATHS and self._process is not None:
+            logger.warning("%d backends have died in this tritonserver: starting it afresh", self._deaths)
+            self._process.kill()
+            return
         for attempt in range(MAX_RESTARTS):
             if attempt:
                 logger.error("model %s did not come back: %s", model.name, error)

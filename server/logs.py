@@ -9,6 +9,9 @@ import sys
 triton_log = logging.getLogger("triton")
 backend_log = logging.getLogger("backend")
 
+_WITHOUT_GPU = "CudaDriverHelper has not been initialized."
+"""An error to Triton, the normal state of a machine without a GPU to everybody else."""
+
 MAX_LINE = 4096
 """Characters of one Triton line that are kept: a model may log a whole request."""
 
@@ -46,4 +49,5 @@ def log_triton_line(line: str) -> None:
         text = match[3].replace("\\n", "\n")
         backend_log.log(max(_LEVELS[match[1]], logging.INFO), "%s", text)
     else:
-        triton_log.log(_LEVELS[match[1]], "%s", match[3])
+        level = logging.DEBUG if match[3] == _WITHOUT_GPU else _LEVELS[match[1]]
+        triton_log.log(level, "%s", match[3])

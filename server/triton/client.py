@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,8 @@ class TritonClient:
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS)
         self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
         self._load = self._method("RepositoryModelLoad", pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse)
+        self._calls: dict[str, set[Any]] = {}
+        """Inferences in flight, by model."""
         self._unload = self._method(
             "RepositoryModelUnload", pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse
         )
@@ -68,7 +71,20 @@ class TritonClient:
         await self._channel.channel_ready()
 
     async def close(self) -> None:
+        for model in self._calls:
+            self.abandon(model)
         await self._channel.close()
+
+    def abandon(self, model: str) -> None:
+        """End the calls in flight to a model whose process is gone, with ProcessDied.
+
+        Triton itself leaves a call open for ever when the backend that took it dies.
+        """
+        calls = self._calls.get(model, set())
+        abandoned = list(calls)
+        calls.clear()
+        for call in abandoned:
+            call.cancel()
 
     async def load(self, model: str, timeout: float) -> None:
         """Load a model. Raises LoadFailed with Triton's reason, or ProcessDied."""
@@ -90,10 +106,19 @@ class TritonClient:
 
     async def infer(self, call: Call, timeout: float) -> Answer:
         """One answer. Raises the backend's own failure, DeadlineExceeded, or ProcessDied."""
+        calls = self._calls.setdefault(call.model, set())
+        pending = self._infer(_request(call), timeout=timeout)
+        calls.add(pending)
         try:
-            response = await self._infer(_request(call), timeout=timeout)
+            response = await pending
         except grpc.aio.AioRpcError as error:
             raise _failure(error, timeout) from None
+        except asyncio.CancelledError:
+            if pending in calls:
+                raise
+            raise ProcessDied("the process that had the request ended") from None
+        finally:
+            calls.discard(pending)
         outputs = {output.name: index for index, output in enumerate(response.outputs)}
         items = response.raw_output_contents
 

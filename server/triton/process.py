@@ -79,6 +79,10 @@ class TritonProcess:
         """Its exit code, once it has ended."""
         return await self._process.wait()
 
+    def kill(self) -> None:
+        """End it at once; whoever waits for it learns so."""
+        self._process.kill()
+
     async def stop(self) -> None:
         """End it and whatever it started; returns when all of it is gone."""
         if self._process.returncode is None:
