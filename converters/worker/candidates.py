@@ -78,10 +78,13 @@ def copy_graph(ready: Path, target: Path) -> Path:
     return folder / GRAPH
 
 
-def time_graphs(graphs: dict[str, Path]) -> dict[str, float]:
-    """Milliseconds each graph takes for one run of every shape: medians of alternating rounds on all cores."""
+def time_graphs(graphs: dict[str, Path], longest: int | None) -> dict[str, float]:
+    """Milliseconds each graph takes for one run of every shape: medians of alternating rounds on all cores.
+
+    `longest` is the most tokens the graphs take.
+    """
     sessions = {name: Session(path) for name, path in graphs.items()}
-    batches = [_batch(rows, tokens) for rows, tokens in _SHAPES]
+    batches = [_batch(rows, min(tokens, longest or tokens)) for rows, tokens in _SHAPES]
     times: dict[str, list[list[float]]] = {name: [[] for _ in batches] for name in sessions}
     for turn in range(_ROUNDS + 1):
         for name, session in sessions.items():

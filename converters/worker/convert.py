@@ -53,17 +53,18 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
         if fused is not None:
             graphs["fused"] = fused
 
-    tokenizer = TextTokenizer(target / TOKENIZER, facts)
+    manifest = replace(manifest, max_tokens=gate.longest_input(next(iter(graphs.values())), config))
     timings: dict[str, float] = {}
     if len(graphs) > 1:
         emit("stage", name=f"timing {' and '.join(graphs)}")
-        timings = candidates.time_graphs(graphs)
+        timings = candidates.time_graphs(graphs, manifest.max_tokens)
     order = sorted(graphs, key=lambda name: timings.get(name, 0.0))
 
     verdict = Gate(reason=reason or "")
     if model is not None:
         emit("stage", name="comparing with PyTorch")
-        examples = gate.Examples.of(model, TASKS[job.task](manifest), tokenizer, source, job.trust_remote_code)
+        task, tokenizer = TASKS[job.task](manifest), TextTokenizer(target / TOKENIZER, facts)
+        examples = gate.Examples.of(model, task, tokenizer, source, job.trust_remote_code)
         for name in order:
             verdict = examples.compare(graphs[name])
             if verdict.verdict == "passed":
@@ -74,11 +75,4 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
             raise GateError(f"the ONNX graph does not answer like PyTorch: {verdict.describe()}")
     chosen = order[0]
     candidates.keep(graphs, chosen, target / GRAPH)
-    manifest = replace(
-        manifest,
-        graph=chosen,
-        candidates=timings,
-        gate=verdict,
-        max_tokens=gate.longest_input(target / GRAPH, config),
-    )
-    return asdict(manifest)
+    return asdict(replace(manifest, graph=chosen, candidates=timings, gate=verdict))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,12 @@ class Examples:
     @classmethod
     def of(cls, model: Any, task: Task, tokenizer: TextTokenizer, source: Path, trust_remote_code: bool) -> Examples:
         """GateError where our tokenizer and the one of transformers disagree."""
-        limit = task.manifest.tokenizer.model_max_length or 512
-        positions = getattr(model.config, "max_position_embeddings", None) or limit
-        # A few positions are reserved in some architectures (RoBERTa counts from its padding id).
-        options = TokenizeOptions(truncate_to=max(min(limit, positions - 4), 4))
+        manifest = task.manifest
+        options = TokenizeOptions(
+            truncate_to=min(manifest.max_tokens or 512, manifest.tokenizer.model_max_length or 512)
+        )
         encodings = tokenizer.encode([Text(text) for text in TEXTS], options)
-        _check_tokenizer(encodings, options, source, trust_remote_code)
-        expected = [_torch(model, task, encoding) for encoding in encodings]
+        expected = _ask_torch(model, task, encodings, options, source, trust_remote_code)
         return cls(task, encodings, expected)
 
     def compare(self, graph: Path) -> Gate:
@@ -118,30 +117,29 @@ def _pad(encodings: Sequence[Encoding], task: Task) -> Batch:
     return Batch.of(encodings, facts.pad_token_id, facts.pad_token_type_id)
 
 
-def _torch(model: Any, task: Task, encoding: Encoding) -> NDArray[Any]:
-    import inspect
-
+def _ask_torch(
+    model: Any,
+    task: Task,
+    encodings: Sequence[Encoding],
+    options: TokenizeOptions,
+    source: Path,
+    trust_remote_code: bool,
+) -> list[NDArray[Any]]:
+    """What the model answers to each text alone, fed by its own tokenizer as a pipeline feeds it."""
     import torch
-
-    batch = _pad([encoding], task)
-    known = inspect.signature(model.forward).parameters
-    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in known]
-    with torch.inference_mode():
-        output = model(**{name: torch.from_numpy(getattr(batch, name)) for name in names})
-    return task.reduce(output[0].numpy(), batch)[0]
-
-
-def _check_tokenizer(
-    encodings: Sequence[Encoding], options: TokenizeOptions, source: Path, trust_remote_code: bool
-) -> None:
-    if find_spec("transformers") is None:
-        return
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    known = inspect.signature(model.forward).parameters
+    results = []
     for text, encoding in zip(TEXTS, encodings, strict=True):
-        if tokenizer(text, truncation=True, max_length=options.truncate_to)["input_ids"] != encoding.ids:
+        inputs = tokenizer(text, truncation=True, max_length=options.truncate_to, return_tensors="pt")
+        if inputs["input_ids"][0].tolist() != encoding.ids:
             raise GateError(f"tokenizer.json does not tokenise like transformers: {text[:40]!r}")
+        with torch.inference_mode():
+            output = model(**{name: value for name, value in inputs.items() if name in known})
+        results.append(task.reduce(output[0].numpy(), _pad([encoding], task))[0])
+    return results
 
 
 def _cosine(row: NDArray[Any], reference: NDArray[Any]) -> float:

