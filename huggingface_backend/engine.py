@@ -267,8 +267,7 @@ class Engine:
             row.owner.put(row.index, output)
 
     def _batch(self, encodings: Sequence[Encoding]) -> Batch:
-        facts = self._task.manifest.tokenizer
-        return Batch.of(encodings, facts.pad_token_id, facts.pad_token_type_id)
+        return Batch.of(encodings, self._task.manifest.tokenizer)
 
     def _isolate(self, rows: Sequence[_Row], step: Callable[[Sequence[_Row]], None]) -> None:
         """Run a step on all rows; where it fails, halve until the one row that fails is alone."""

@@ -28,6 +28,8 @@ class TokenizerFacts:
     pad_token: str | None = None
     pad_token_id: int = 0
     pad_token_type_id: int = 0
+    token_types: bool = True
+    """Whether the model is told which text of a pair a token belongs to (`model_input_names`)."""
     padding_side: str = "right"
     truncation_side: str = "right"
 

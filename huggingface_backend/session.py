@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from huggingface_backend.errors import EntryError
+from huggingface_backend.manifest import TokenizerFacts
 
-TEXT_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+TEXT_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids"})
 
 
 @dataclass(slots=True)
@@ -38,18 +39,24 @@ class Batch:
     lengths: list[int]
     """Tokens of each row without the batch's padding; padding a request asked for counts."""
 
+    @property
+    def position_ids(self) -> NDArray[np.int64]:
+        """Positions from 0 in every row, as they are for a row alone; decoders' exports ask for them."""
+        return np.broadcast_to(np.arange(self.input_ids.shape[1], dtype=np.int64), self.input_ids.shape)
+
     @classmethod
-    def of(cls, encodings: Sequence[Encoding], pad_id: int, pad_type_id: int) -> Batch:
+    def of(cls, encodings: Sequence[Encoding], facts: TokenizerFacts) -> Batch:
         """Pad on the right, whatever side the tokenizer prefers, so that a row keeps the positions it has alone."""
         lengths = [len(encoding) for encoding in encodings]
         shape = (len(encodings), max(lengths))
-        ids = np.full(shape, pad_id, np.int64)
+        ids = np.full(shape, facts.pad_token_id, np.int64)
         mask = np.zeros(shape, np.int64)
-        types = np.full(shape, pad_type_id, np.int64)
+        types = np.full(shape, facts.pad_token_type_id if facts.token_types else 0, np.int64)
         for row, (length, encoding) in enumerate(zip(lengths, encodings, strict=True)):
             ids[row, :length] = encoding.ids
             mask[row, :length] = encoding.attention_mask
-            types[row, :length] = encoding.type_ids
+            if facts.token_types:
+                types[row, :length] = encoding.type_ids
         return cls(ids, mask, types, lengths)
 
 

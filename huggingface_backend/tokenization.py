@@ -86,11 +86,26 @@ class TextTokenizer:
         except TypeError as error:
             # The inputs are str, so what does not convert has lone surrogates, which JSON can carry.
             raise InvalidInput("a text is not valid Unicode") from error
+        if options.pad_to or options.pad_to_multiple_of:
+            self._pad(encodings, options)
         return encodings
+
+    def _pad(self, encodings: list[Encoding], options: TokenizeOptions) -> None:
+        """Pad each row by itself: the tokenizer's own padding would look at the longest of the batch."""
+        facts, multiple = self._facts, options.pad_to_multiple_of or 1
+        for encoding in encodings:
+            length = max(options.pad_to or 0, len(encoding))
+            encoding.pad(
+                -(-length // multiple) * multiple,
+                direction=facts.padding_side,
+                pad_id=facts.pad_token_id,
+                pad_type_id=facts.pad_token_type_id,
+                pad_token=facts.pad_token or "",
+            )
 
     def _configure(self, options: TokenizeOptions) -> None:
         facts, tokenizer = self._facts, self._tokenizer
-        # Until both are set the state is neither the old nor the new one.
+        tokenizer.no_padding()
         self._state = None
         try:
             if options.truncate_to is None:
@@ -98,17 +113,6 @@ class TextTokenizer:
             else:
                 tokenizer.enable_truncation(
                     options.truncate_to, strategy=options.strategy, direction=facts.truncation_side
-                )
-            if options.pad_to is None and options.pad_to_multiple_of is None:
-                tokenizer.no_padding()
-            else:
-                tokenizer.enable_padding(
-                    direction=facts.padding_side,
-                    pad_id=facts.pad_token_id,
-                    pad_type_id=facts.pad_token_type_id,
-                    pad_token=facts.pad_token or "",
-                    length=options.pad_to,
-                    pad_to_multiple_of=options.pad_to_multiple_of,
                 )
         except (ValueError, OverflowError) as error:
             raise InvalidInput(str(error)) from error

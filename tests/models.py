@@ -26,8 +26,8 @@ def texts(count: int, *, shortest: int = 1, longest: int = 40, seed: int = 0) ->
     ]
 
 
-def wordpiece_tokenizer(folder: Path, limit: int) -> Any:
-    """A BERT tokenizer trained on our own words; without token types, which not every architecture takes."""
+def wordpiece_tokenizer(folder: Path, limit: int, *, token_types: bool) -> Any:
+    """A BERT tokenizer trained on our own words. Not every architecture takes token types."""
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertTokenizerFast
 
@@ -35,9 +35,8 @@ def wordpiece_tokenizer(folder: Path, limit: int) -> Any:
     trained.train_from_iterator([" ".join(WORDS), "0123456789 .,!?'"] * 3, vocab_size=400, show_progress=False)
     folder.mkdir(parents=True, exist_ok=True)
     trained.save_model(str(folder))
-    return BertTokenizerFast(
-        vocab_file=str(folder / "vocab.txt"), model_max_length=limit, model_input_names=["input_ids", "attention_mask"]
-    )
+    names = ["input_ids", "token_type_ids", "attention_mask"] if token_types else ["input_ids", "attention_mask"]
+    return BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=limit, model_input_names=names)
 
 
 def bpe_tokenizer(limit: int) -> Any:
@@ -89,7 +88,10 @@ def build(
 
     torch.manual_seed(seed)
     roberta = model_type in ("roberta", "camembert", "xlm-roberta")
-    tokenizer = bpe_tokenizer(positions - 2) if roberta else wordpiece_tokenizer(folder, positions)
+    token_types = model_type in ("bert", "electra", "albert", "deberta-v2")
+    tokenizer = (
+        bpe_tokenizer(positions - 2) if roberta else wordpiece_tokenizer(folder, positions, token_types=token_types)
+    )
     shape = DISTIL if model_type == "distilbert" else SHAPE
     settings = AutoConfig.for_model(
         model_type,

@@ -25,7 +25,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_cli(*arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def run_cli(
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     """`triton-hf` with arguments, to its end."""
     return subprocess.run(
         [TRITON_HF, *arguments], env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout
@@ -42,7 +44,17 @@ class Server:
         self.started = time.monotonic()
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [TRITON_HF, "serve", *arguments, "--port", str(self.port), "--host", "127.0.0.1", "--log-level", "debug"],
+                [
+                    TRITON_HF,
+                    "serve",
+                    *arguments,
+                    "--port",
+                    str(self.port),
+                    "--host",
+                    "127.0.0.1",
+                    "--log-level",
+                    "debug",
+                ],
                 env={**os.environ, **(env or {})},
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -7,10 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from converters.errors import GateError
+from converters.errors import ConversionError, GateError
 from converters.worker import candidates, gate, loading
-from converters.worker.protocol import Job
+from converters.worker.protocol import Job, NotExportableError
+from huggingface_backend.errors import EntryError
 from huggingface_backend.manifest import GRAPH, TOKENIZER, Gate, Manifest, Pooling
+from huggingface_backend.session import Session
 from huggingface_backend.tasks import TASKS
 from huggingface_backend.tokenization import TextTokenizer
 
@@ -53,6 +55,12 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
         if fused is not None:
             graphs["fused"] = fused
 
+    try:
+        Session(next(iter(graphs.values())))
+    except EntryError as error:
+        if ready is not None:
+            raise ConversionError(f"the source's {ready.name} cannot be served: {error}") from error
+        raise NotExportableError(f"the exported graph has no fast path: {error}") from error
     manifest = replace(manifest, max_tokens=gate.longest_input(next(iter(graphs.values())), config))
     timings: dict[str, float] = {}
     if len(graphs) > 1:

@@ -15,7 +15,6 @@ from tokenizers import Encoding
 from converters.errors import GateError
 from converters.worker.texts import TEXTS
 from huggingface_backend.engine import first_line
-from huggingface_backend.errors import EntryError
 from huggingface_backend.manifest import Gate
 from huggingface_backend.session import Batch, Session
 from huggingface_backend.tasks.base import Task
@@ -54,7 +53,7 @@ class Examples:
             session = Session(graph)
             rows: list[NDArray[Any]] = []
             for encodings in _batches(self.encodings):
-                batch = _pad(encodings, self.task)
+                batch = Batch.of(encodings, self.task.manifest.tokenizer)
                 rows += self.task.reduce(session.run(batch), batch)
         except Exception as error:
             raise GateError(f"the ONNX graph does not run on the gate's texts: {first_line(error)}") from error
@@ -85,10 +84,7 @@ def longest_input(graph: Path, config: dict[str, Any]) -> int | None:
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or not 0 < positions <= MAX_PROBED:
         return None
-    try:
-        session = Session(graph)
-    except EntryError:
-        return None
+    session = Session(graph)
     if _runs(session, positions + 1):
         return None
     return next((length for length in range(positions, max(positions - 8, 0), -1) if _runs(session, length)), None)
@@ -112,11 +108,6 @@ def _batches(encodings: Sequence[Encoding]) -> list[Sequence[Encoding]]:
     return batches
 
 
-def _pad(encodings: Sequence[Encoding], task: Task) -> Batch:
-    facts = task.manifest.tokenizer
-    return Batch.of(encodings, facts.pad_token_id, facts.pad_token_type_id)
-
-
 def _ask_torch(
     model: Any,
     task: Task,
@@ -138,7 +129,7 @@ def _ask_torch(
             raise GateError(f"tokenizer.json does not tokenise like transformers: {text[:40]!r}")
         with torch.inference_mode():
             output = model(**{name: value for name, value in inputs.items() if name in known})
-        results.append(task.reduce(output[0].numpy(), _pad([encoding], task))[0])
+        results.append(task.reduce(output[0].numpy(), Batch.of([encoding], task.manifest.tokenizer))[0])
     return results
 
 

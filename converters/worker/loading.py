@@ -81,6 +81,7 @@ def save_tokenizer(source: Path, target: Path, trust_remote_code: bool) -> Token
         pad_token=tokenizer.pad_token,
         pad_token_id=tokenizer.pad_token_id or 0,
         pad_token_type_id=tokenizer.pad_token_type_id,
+        token_types="token_type_ids" in tokenizer.model_input_names,
         padding_side=tokenizer.padding_side,
         truncation_side=tokenizer.truncation_side,
     )
@@ -125,6 +126,7 @@ def _facts_from_json(source: Path) -> TokenizerFacts:
         model_max_length=int(limit) if limit < _HUGE else None,
         pad_token=pad if pad in ids else None,
         pad_token_id=ids.get(pad, 0),
+        token_types="token_type_ids" in config.get("model_input_names", ["token_type_ids"]),
         padding_side=config.get("padding_side", "right"),
         truncation_side=config.get("truncation_side", "right"),
     )

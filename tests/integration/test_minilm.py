@@ -32,14 +32,18 @@ def reference(minilm: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def minilm_server(tmp_path_factory: pytest.TempPathFactory, minilm: Path, cache: Path, minilm_entry: Any) -> Iterator[Server]:  # noqa: E501
+def minilm_server(
+    tmp_path_factory: pytest.TempPathFactory, minilm: Path, cache: Path, minilm_entry: Any
+) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("minilm") / "serve.log"
     server = Server(str(minilm), "--cache", str(cache), log=log).wait()
     yield server
     server.stop()
 
 
-async def ask_all(url: str, bodies: list[Any], disturb: Callable[[], None] | None = None) -> list[tuple[int, Any, float]]:
+async def ask_all(
+    url: str, bodies: list[Any], disturb: Callable[[], None] | None = None
+) -> list[tuple[int, Any, float]]:
     """Every body from one of CLIENTS concurrent clients: status, answer and the time of the answer."""
     queue = list(enumerate(bodies))
     answers: list[Any] = [None] * len(bodies)
@@ -136,7 +140,11 @@ def test_a_plain_triton_client_gets_the_same_answer(server: Server, reference: A
     [port] = [line.rpartition(":")[2] for line in server.text.splitlines() if "Started GRPCInferenceService" in line]
     client = triton.InferenceServerClient(f"127.0.0.1:{port.strip()}")
     inputs = []
-    for name, value in (("body", json.dumps({"inputs": TEXTS[0]})), ("content_type", "application/json"), ("accept", "")):
+    for name, value in (
+        ("body", json.dumps({"inputs": TEXTS[0]})),
+        ("content_type", "application/json"),
+        ("accept", ""),
+    ):
         tensor = triton.InferInput(name, [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[value.encode()]], dtype=object))
         inputs.append(tensor)

@@ -1,0 +1,172 @@
+"""Waves, batches and poison, on a real graph."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from huggingface_backend.engine import Engine, cut
+from huggingface_backend.errors import InvalidInput, RequestError
+from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
+from huggingface_backend.session import Session
+from huggingface_backend.tasks import TASKS
+from huggingface_backend.tokenization import TextTokenizer
+from tests.models import texts
+
+
+@dataclass
+class Loaded:
+    engine: Engine
+    session: Session
+
+
+@pytest.fixture(scope="module")
+def loaded(convert: Any, built: Callable[..., Path]) -> Iterator[Loaded]:
+    """A classifier for at most 64 tokens whose manifest does not say so, so that only the graph itself can fail."""
+    folder = convert(built("bert", num_labels=3)).path / "1"
+    manifest = Manifest.read(folder)
+    assert manifest.max_tokens == 64
+    manifest = replace(manifest, max_tokens=None)
+    session = Session(folder / GRAPH)
+    engine = Engine(
+        TASKS[manifest.task](manifest), lambda: TextTokenizer(folder / TOKENIZER, manifest.tokenizer), session, 256
+    )
+    yield Loaded(engine, session)
+    engine.close()
+
+
+def submit_all(engine: Engine, calls: list[tuple[Any, dict[str, Any]]]) -> tuple[list[Any], list[int]]:
+    """Outcomes by call, and the order in which they came."""
+    outcomes: list[Any] = [None] * len(calls)
+    order: list[int] = []
+    done = threading.Semaphore(0)
+
+    def keep(index: int) -> Callable[[object], None]:
+        def settle(outcome: object) -> None:
+            assert outcomes[index] is None
+            outcomes[index] = outcome
+            order.append(index)
+            done.release()
+
+        return settle
+
+    for index, (inputs, parameters) in enumerate(calls):
+        engine.submit(inputs, parameters, keep(index))
+    for _ in calls:
+        assert done.acquire(timeout=30)
+    return outcomes, order
+
+
+LOGITS = {"function_to_apply": "none", "top_k": None}
+
+
+def scores(answer: Any) -> Any:
+    return np.array([entry["score"] for entry in sorted(answer, key=lambda entry: entry["label"])])
+
+
+def test_answers_do_not_depend_on_neighbours(loaded: Loaded) -> None:
+    inputs = texts(40, longest=30)
+    alone = [submit_all(loaded.engine, [(text, LOGITS)])[0][0] for text in inputs]
+    together, _ = submit_all(loaded.engine, [(text, LOGITS) for text in inputs])
+    for one, other in zip(alone, together, strict=True):
+        assert np.abs(scores(one) - scores(other)).max() < 1e-5
+    assert np.abs(scores(alone[0]) - scores(together[1])).max() > 1e-3
+
+
+def test_rows_share_runs_within_the_budget(loaded: Loaded) -> None:
+    counters = loaded.session.counters
+    runs, rows, tokens = counters.runs, counters.rows, counters.tokens
+    submit_all(loaded.engine, [(texts(60, longest=10), {})])
+    assert counters.rows - rows == 60
+    assert (counters.tokens - tokens) / (counters.runs - runs) <= 256
+    assert (counters.rows - rows) / (counters.runs - runs) > 4
+
+
+def test_a_row_the_graph_cannot_take_fails_alone(loaded: Loaded) -> None:
+    poison = " ".join(["fox"] * 100)
+    calls: list[tuple[Any, dict[str, Any]]] = [(text, LOGITS) for text in texts(20, longest=30)]
+    calls[7] = (poison, LOGITS)
+    calls[11] = (["fox", poison, "tea"], LOGITS)
+    calls.append((poison, {**LOGITS, "truncation": True}))
+    outcomes, _ = submit_all(loaded.engine, calls)
+    failed = {index for index, outcome in enumerate(outcomes) if isinstance(outcome, RequestError)}
+    assert failed == {7, 11}
+    assert isinstance(outcomes[7], InvalidInput)
+    assert "102 tokens" in str(outcomes[7])
+    alone, _ = submit_all(loaded.engine, [calls[8]])
+    assert np.abs(scores(alone[0]) - scores(outcomes[8])).max() < 1e-5
+
+
+def test_a_bad_call_is_refused_and_the_others_answered(loaded: Loaded) -> None:
+    outcomes, _ = submit_all(loaded.engine, [(3, {}), ("tea", {}), ("tea", {"nonsense": 1}), ([], {}), ("\ud800", {})])
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        "InvalidInput",
+        "list",
+        "InvalidInput",
+        "list",
+        "InvalidInput",
+    ]
+    assert outcomes[3] == []
+
+
+def test_a_long_list_lets_a_later_call_pass(loaded: Loaded) -> None:
+    _, order = submit_all(loaded.engine, [(texts(2000, longest=30), {}), *[("tea", {})] * 3])
+    assert order[-1] == 0
+
+
+def test_a_giant_text_is_answered_beside_the_others(loaded: Loaded) -> None:
+    giant = "fox " * 300_000
+    outcomes, order = submit_all(loaded.engine, [(giant, {"truncation": True}), ("tea", {}), (giant, {})])
+    assert order[0] == 1
+    assert isinstance(outcomes[0], list)
+    assert isinstance(outcomes[2], InvalidInput)
+
+
+def test_a_cancelled_call_stops_costing(loaded: Loaded) -> None:
+    rows = loaded.session.counters.rows
+    outcomes: list[object] = []
+    finished = threading.Event()
+
+    def settle(outcome: object) -> None:
+        outcomes.append(outcome)
+        finished.set()
+
+    loaded.engine.submit(texts(5000, longest=30), {}, settle, cancelled=lambda: loaded.session.counters.rows > rows)
+    assert finished.wait(30)
+    assert isinstance(outcomes[0], RequestError)
+    assert loaded.session.counters.rows - rows < 1000
+
+
+@dataclass
+class FakeRow:
+    """A stand-in for a row, of which `cut` reads the length alone."""
+
+    length: int
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([], []),
+        ([100], [[100]]),
+        ([5000], [[5000]]),
+        ([10, 10, 10, 10], [[10, 10, 10, 10]]),
+        ([10, 10, 30, 40], [[10, 10], [30], [40]]),
+        ([1] * 50, [[1] * 40, [1] * 10]),
+    ],
+)
+def test_cut(lengths: list[int], expected: list[list[int]]) -> None:
+    batches = cut([FakeRow(length) for length in lengths], 40)  # type: ignore[arg-type]
+    assert [[row.length for row in batch] for batch in batches] == expected
+
+
+def test_cut_keeps_lengths_apart_where_nothing_can_be_padded() -> None:
+    rows = [FakeRow(length) for length in (3, 3, 4, 5, 5)]
+    batches = cut(rows, 1000, equal_lengths=True)  # type: ignore[arg-type]
+    assert [[row.length for row in batch] for batch in batches] == [[3, 3], [4], [5, 5]]
