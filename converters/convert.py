@@ -23,7 +23,7 @@ from converters.sentence_transformers import UnsupportedModuleError, read_poolin
 from converters.sources import Source, resolve
 from converters.tasks import canonical, choose_task
 from converters.worker import protocol
-from huggingface_backend.manifest import Gate, Manifest, Pooling, Tier, TokenizerFacts
+from huggingface_backend.manifest import TOKENIZER, Gate, Manifest, Tier, TokenizerFacts
 from huggingface_backend.script import CODE, PROGRAM
 from huggingface_backend.tasks import TASKS
 
@@ -48,8 +48,8 @@ class Options:
     task: str | None = None
     program: str = PROGRAM
     trust_remote_code: bool = False
-    fall_back: bool = False
-    """Where the gate fails or nothing can be exported the way it was asked for: the torch tier, not an error."""
+    torch: bool = False
+    """Make no graph: the torch tier."""
 
 
 @dataclass(frozen=True)
@@ -76,33 +76,54 @@ class Converter:
         options: Options,
         progress: Progress,
         *,
+        fall_back: bool = False,
         revision: str | None = None,
         token: str | None = None,
         cancelled: Event | None = None,
     ) -> Artifact:
-        """The entry for a source. ConversionError or GateError says in one line why there is none."""
+        """The entry for a source. ConversionError or GateError says in one line why there is none.
+
+        With `fall_back`, a graph that does not answer like PyTorch gives an entry of the torch tier instead.
+        """
         if options.task is not None:
             options = replace(options, task=canonical(options.task))
         given = Path(source).expanduser()
         if entry.is_entry(given):
             return Artifact(given, Manifest.read(given / entry.VERSION), given.resolve().name, cached=True)
         resolved = resolve(source, Digests(self._cache / "digests.json"), revision, token)
+        on_torch = replace(options, torch=True)
+        if fall_back and not self._has(resolved, options) and self._has(resolved, on_torch):
+            options = on_torch
+        try:
+            return self._make(source, resolved, options, progress, cancelled)
+        except GateError as error:
+            if not fall_back:
+                raise
+            progress.note(f"{error}; falling back to the torch tier")
+            return self._make(source, resolved, on_torch, progress, cancelled)
+
+    def _has(self, resolved: Source, options: Options) -> bool:
+        return entry.is_entry(self._path(_key(resolved, options)))
+
+    def _path(self, key: str) -> Path:
+        return self._cache / "artifacts" / key
+
+    def _make(
+        self, source: str, resolved: Source, options: Options, progress: Progress, cancelled: Event | None
+    ) -> Artifact:
+        """The cached entry, or a new one; whoever else makes the same one is waited for."""
         key = _key(resolved, options)
-        target = self._cache / "artifacts" / key
+        target = self._path(key)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(target.with_suffix(".lock")):
                 cached = entry.is_entry(target)
                 if not cached:
-                    with (
-                        entry.being_written(target) as unfinished,
-                        resolved.folder(target.parent, progress) as folder,
-                    ):
+                    with entry.being_written(target) as unfinished, resolved.folder(target.parent, progress) as folder:
                         _Conversion(resolved, folder, unfinished, options, key, source, progress).run(cancelled)
         except OSError as error:
-            raise ConversionError(
-                f"the conversion cannot be written to {self._cache}: {error.strerror or error}"
-            ) from error
+            reason = error.strerror or str(error)
+            raise ConversionError(f"the conversion cannot be written to {self._cache}: {reason}") from error
         return Artifact(target, Manifest.read(target / entry.VERSION), resolved.name, cached)
 
 
@@ -142,12 +163,12 @@ class _Conversion:
         manifest.write(version_folder)
 
     def _convert(self, task: str, version_folder: Path, cancelled: Event | None) -> Manifest:
+        if self.options.torch:
+            return self._without_graph("torch", "the ONNX graph did not answer like PyTorch", task)
         if task not in TASKS:
             return self._without_graph("torch", f"{task} has no fast path yet", task)
-        pooling: Pooling | None = None
         try:
-            if task == "sentence-embedding":
-                pooling = read_pooling(self.folder)
+            pooling = read_pooling(self.folder) if task == "sentence-embedding" else None
             job = protocol.Job(
                 str(self.folder),
                 str(version_folder),
@@ -157,13 +178,9 @@ class _Conversion:
             )
             return _manifest(protocol.run(job, self.progress, cancelled))
         except (UnsupportedModuleError, protocol.NotExportableError) as error:
-            return self._without_graph("torch", str(error), task)
-        except GateError as error:
-            if not self.options.fall_back:
-                raise
-            for leftover in version_folder.glob("*"):
-                if leftover.name != "model.py":
-                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            # What the worker began must not be mistaken for a graph.
+            for leftover in [*version_folder.glob("*/"), version_folder / TOKENIZER]:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             return self._without_graph("torch", str(error), task)
 
     def _without_graph(self, tier: Tier, reason: str, task: str | None = None) -> Manifest:

@@ -92,5 +92,8 @@ class Adapter:
 def error_response(error: HTTPError) -> Response:
     """A failure as JSON with `code`, `type` and `message`."""
     body = {"code": error.status, "type": error.type, "message": str(error)[:MAX_MESSAGE]}
-    headers = {"retry-after": str(error.retry_after)} if error.retry_after is not None else None
+    headers = {"retry-after": str(error.retry_after)} if error.retry_after is not None else {}
+    if error.status == BodyTooLarge.status:
+        # What is left of the body is not worth reading.
+        headers["connection"] = "close"
     return Response(json.dumps(body, ensure_ascii=False), error.status, headers=headers, media_type="application/json")

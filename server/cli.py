@@ -91,7 +91,8 @@ def serve(source: str | None, repository: Path | None, name: str | None, **given
         cache=given["cache"] or settings.default_cache(),
         repository=repository,
         name=checked_name(name) if name else None,
-        options=_options(given, fall_back=not given["strict"]),
+        options=_options(given),
+        strict=given["strict"],
         revision=given["revision"],
         token=given["token"],
         host=given["host"],
@@ -133,14 +134,13 @@ def main() -> None:
         sys.exit(1)
 
 
-def _options(given: dict[str, Any], *, fall_back: bool = False) -> Any:
+def _options(given: dict[str, Any]) -> Any:
     from converters.convert import Options
 
     return Options(
         task=given["task"],
         program=given["program"],
         trust_remote_code=given["trust_remote_code"],
-        fall_back=fall_back,
     )
 
 

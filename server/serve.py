@@ -40,6 +40,8 @@ class Serving:
     repository: Path | None = None
     name: str | None = None
     options: Options = field(default_factory=Options)
+    strict: bool = False
+    """Whether a graph that does not answer like PyTorch ends the server, instead of being served by PyTorch."""
     revision: str | None = None
     token: str | None = None
     host: str = "0.0.0.0"  # noqa: S104
@@ -177,6 +179,7 @@ class _Server:
             serving.source,
             serving.options,
             Lines(logger.info),
+            fall_back=not serving.strict,
             revision=serving.revision,
             token=serving.token,
             cancelled=self._cancelled,
