@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from converters import entry
-from converters.digest import Digests, walk
+from converters.digest import walk
 from converters.errors import ConversionError, GateError
 from converters.progress import Progress
 from converters.scripts import hooks
@@ -90,7 +90,7 @@ class Converter:
         given = Path(source).expanduser()
         if entry.is_entry(given):
             return Artifact(given, Manifest.read(given / entry.VERSION), given.resolve().name, cached=True)
-        resolved = resolve(source, Digests(self._cache / "digests.json"), revision, token)
+        resolved = resolve(source, self._cache, revision, token)
         on_torch = replace(options, torch=True)
         if fall_back and not self._has(resolved, options) and self._has(resolved, on_torch):
             options = on_torch

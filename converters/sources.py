@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from converters.archive import extract
 from converters.digest import Digests
@@ -18,8 +19,11 @@ from huggingface_backend.manifest import FILE as MANIFEST_FILE
 if TYPE_CHECKING:
     from converters.progress import Progress
 
+READY_GRAPHS = ("model.onnx", "onnx/model.onnx")
+"""Graphs that a source may bring along, used as they are."""
+
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
-_OTHER_FRAMEWORKS = (
+_OTHER_FRAMEWORKS: tuple[str, ...] = (
     "*.h5",
     "*.msgpack",
     "*.tflite",
@@ -115,20 +119,44 @@ class Hub:
         yield Path(path)
 
 
-def resolve(source: str, digests: Digests, revision: str | None = None, token: str | None = None) -> Source:
-    """The source a name stands for; ConversionError says what is wrong with it. A Hub id costs one request."""
+def resolve(source: str, cache: Path, revision: str | None = None, token: str | None = None) -> Source:
+    """The source a name stands for; ConversionError says what is wrong with it. A Hub id costs one request.
+
+    `cache` keeps digests of files and what the Hub said last, for when it cannot be reached.
+    """
     path = Path(source).expanduser()
     try:
         if path.is_dir():
             _check_folder(path)
-            return Folder(path, path.resolve().name, digests.of(path))
+            return Folder(path, path.resolve().name, Digests(cache / "digests.json").of(path))
         if path.is_file():
-            return Archive(path, re.sub(r"\.(tar(\.\w+)?|tgz)$", "", path.name), digests.of(path))
+            name = re.sub(r"\.(tar(\.\w+)?|tgz)$", "", path.name)
+            return Archive(path, name, Digests(cache / "digests.json").of(path))
     except OSError as error:
         raise ConversionError(f"{source} cannot be read: {error.strerror}") from error
-    if _HUB_ID.fullmatch(source):
-        return _hub(source, revision, token)
-    raise ConversionError(f"{source} does not exist, and is not a Hub id like organisation/model")
+    if not _HUB_ID.fullmatch(source):
+        raise ConversionError(f"{source} does not exist, and is not a Hub id like organisation/model")
+    memory = cache / "hub" / f"{source.replace('/', '--')}@{(revision or 'main').replace('/', '--')}.json"
+    try:
+        facts = _ask_hub(source, revision, token)
+    except _HubUnreachableError as error:
+        # What it said last will do; the files may be here, or even the entry.
+        try:
+            facts = json.loads(memory.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise ConversionError(f"the Hub cannot be reached for {source}: {error}") from error
+    else:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps(facts), "utf-8")
+    return Hub(
+        source,
+        facts["commit"],
+        token,
+        name=source.rpartition("/")[2],
+        identity=f"hub:{source}@{facts['commit']}",
+        hub_tag=facts["tag"],
+        ignore=_unwanted(facts["files"]),
+    )
 
 
 def _check_folder(path: Path) -> None:
@@ -138,9 +166,14 @@ def _check_folder(path: Path) -> None:
         raise ConversionError(f"not a model folder: {path} has no config.json")
 
 
-def _hub(repository: str, revision: str | None, token: str | None) -> Source:
+class _HubUnreachableError(Exception):
+    pass
+
+
+def _ask_hub(repository: str, revision: str | None, token: str | None) -> dict[str, Any]:
+    """Commit, pipeline tag and files of a repository."""
     import requests
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -150,8 +183,6 @@ def _hub(repository: str, revision: str | None, token: str | None) -> Source:
         RevisionNotFoundError,
     )
 
-    name = repository.rpartition("/")[2]
-    ignore: tuple[str, ...] = _OTHER_FRAMEWORKS
     try:
         info = HfApi().model_info(repository, revision=revision, token=token)
     except GatedRepoError:
@@ -164,20 +195,19 @@ def _hub(repository: str, revision: str | None, token: str | None) -> Source:
     except HFValidationError:
         raise ConversionError(f"{repository} does not exist, and is not a Hub id like organisation/model") from None
     except (HfHubHTTPError, OfflineModeIsEnabled, requests.RequestException, OSError) as error:
-        # Offline: what was downloaded before will do.
-        try:
-            path = snapshot_download(repository, revision=revision, local_files_only=True)
-        except OSError:
-            raise ConversionError(f"the Hub cannot be reached for {repository}: {_line(error)}") from error
-        commit = Path(path).name
-        return Hub(repository, commit, token, name, f"hub:{repository}@{commit}", None, ignore)
+        raise _HubUnreachableError(_line(error)) from error
     files = [sibling.rfilename for sibling in info.siblings or ()]
+    return {"commit": info.sha, "tag": info.pipeline_tag, "files": files}
+
+
+def _unwanted(files: list[str]) -> tuple[str, ...]:
+    """Patterns of files not worth their download: other frameworks, and weights that are there twice."""
+    ignore = _OTHER_FRAMEWORKS
     if any(file.endswith(".safetensors") for file in files):
         ignore = (*ignore, "*.bin", "*.pt", "*.pth", "*.ckpt")
-    if not any(file in ("model.onnx", "onnx/model.onnx") for file in files):
+    if not any(file in READY_GRAPHS for file in files):
         ignore = (*ignore, "*.onnx", "*.onnx_data")
-    commit = info.sha or revision or "main"
-    return Hub(repository, commit, token, name, f"hub:{repository}@{commit}", info.pipeline_tag, ignore)
+    return ignore
 
 
 def _no_bars() -> type:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError, GateError
+from converters.sources import READY_GRAPHS
 from converters.worker import candidates, gate, loading
 from converters.worker.protocol import Job, NotExportableError
 from huggingface_backend.errors import EntryError
@@ -16,14 +17,11 @@ from huggingface_backend.session import Session
 from huggingface_backend.tasks import TASKS
 from huggingface_backend.tokenization import TextTokenizer
 
-READY = ("model.onnx", "onnx/model.onnx")
-"""Graphs that a source may bring along, used as they are."""
-
 
 def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
     """Write model.onnx and tokenizer.json into the job's target; return the manifest fields found out."""
     source, target = Path(job.source), Path(job.target)
-    ready = next((source / name for name in READY if (source / name).is_file()), None)
+    ready = next((source / name for name in READY_GRAPHS if (source / name).is_file()), None)
 
     emit("stage", name="reading the tokenizer")
     facts = loading.save_tokenizer(source, target / TOKENIZER, job.trust_remote_code)
