@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from converters.archive import extract
 from converters.digest import Digests
 from converters.errors import ConversionError
+from huggingface_backend.errors import first_line
 from huggingface_backend.manifest import FILE as MANIFEST_FILE
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Hub:
                     tqdm_class=_no_bars(),
                 )
         except OSError as error:
-            raise ConversionError(f"{self.repository} cannot be downloaded: {_line(error)}") from error
+            raise ConversionError(f"{self.repository} cannot be downloaded: {first_line(error)}") from error
         yield Path(path)
 
 
@@ -195,7 +196,7 @@ def _ask_hub(repository: str, revision: str | None, token: str | None) -> dict[s
     except HFValidationError:
         raise ConversionError(f"{repository} does not exist, and is not a Hub id like organisation/model") from None
     except (HfHubHTTPError, OfflineModeIsEnabled, requests.RequestException, OSError) as error:
-        raise _HubUnreachableError(_line(error)) from error
+        raise _HubUnreachableError(first_line(error)) from error
     files = [sibling.rfilename for sibling in info.siblings or ()]
     return {"commit": info.sha, "tag": info.pipeline_tag, "files": files}
 
@@ -221,8 +222,3 @@ def _no_bars() -> type:
             super().__init__(*args, **keywords)
 
     return Silent
-
-
-def _line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

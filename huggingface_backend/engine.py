@@ -13,18 +13,16 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from huggingface_backend.errors import InvalidInput, ModelError, RequestError
+from huggingface_backend.errors import InvalidInput, ModelError, RequestError, first_line
+from huggingface_backend.rows import Done, Pending, Row, cut, encode, never
 from huggingface_backend.session import Batch, Session
-from huggingface_backend.tasks.base import Call, Task
+from huggingface_backend.tasks.base import Task
 from huggingface_backend.tokenization import TextTokenizer, TokenizeOptions
 
 logger = logging.getLogger(__name__)
@@ -35,94 +33,9 @@ GIANT = 50_000
 """Characters above which a text is tokenised beside the waves, by a thread of its own: megabytes take seconds."""
 
 IDLE = 0.1
+"""Seconds without work after which counters are reported."""
 BUSY = 1.0
-
-Done = Callable[[object], None]
-"""Told an answer, or the RequestError that ended the call. Called once, from any thread."""
-
-
-def never() -> bool:
-    return False
-
-
-class _Pending:
-    """A call on its way: it settles once, with its answer or with the first error of one of its rows."""
-
-    def __init__(self, call: Call, task: Task, done: Done, cancelled: Callable[[], bool]) -> None:
-        self.call = call
-        self.cancelled = cancelled
-        self.settled = False
-        self._task, self._done = task, done
-        self._outputs: list[NDArray[Any] | None] = [None] * len(call.texts)
-        self._left = len(call.texts)
-        self._waiting = iter([_Row(self, index) for index in range(len(call.texts))])
-        self._next: _Row | None = next(self._waiting, None)
-
-    @property
-    def exhausted(self) -> bool:
-        """Every row is in a wave or done, or the call is settled."""
-        return self._next is None or self.settled
-
-    def take(self, budget: int) -> Iterator[_Row]:
-        """Rows for a wave: about `budget` tokens of them, and one at least."""
-        while self._next is not None and not self.settled:
-            row = self._next
-            self._next = next(self._waiting, None)
-            yield row
-            budget -= row.size
-            if self._next is None or budget < self._next.size:
-                return
-
-    def put(self, index: int, output: NDArray[Any]) -> None:
-        if self.settled:
-            return
-        self._outputs[index] = output
-        self._left -= 1
-        if not self._left:
-            self.finish()
-
-    def finish(self) -> None:
-        """Answer from the rows' outputs."""
-        rows = [output for output in self._outputs if output is not None]
-        if not all(np.isfinite(row).all() for row in rows):
-            self.settle(ModelError("the model's output contains NaN or infinity"))
-            return
-        try:
-            answer = self._task.answer(self.call, rows)
-        except RequestError as error:
-            answer = error
-        self.settle(answer)
-
-    def settle(self, outcome: object) -> None:
-        """Answer or fail; only the first time counts."""
-        if self.settled:
-            return
-        self.settled = True
-        try:
-            self._done(outcome)
-        except Exception:
-            logger.exception("an answer could not be delivered")
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    owner: _Pending
-    index: int
-    encoding: Encoding | None = None
-
-    @property
-    def characters(self) -> int:
-        text = self.owner.call.texts[self.index]
-        return len(text.text) + len(text.pair or "")
-
-    @property
-    def size(self) -> int:
-        """Tokens: known once it is encoded, else about a quarter of the characters."""
-        return self.length or self.characters // 4 + 2
-
-    @property
-    def length(self) -> int:
-        return 0 if self.encoding is None else len(self.encoding)
+"""Seconds between two reports under load."""
 
 
 class Engine:
@@ -148,7 +61,7 @@ class Engine:
         self._giants_tokenizer: TextTokenizer | None = None
         self._when_idle = when_idle
         self._told = time.monotonic()
-        self._inbox: queue.SimpleQueue[_Pending | _Row | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Pending | Row | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._warm_up()
         self._thread.start()
@@ -165,7 +78,7 @@ class Engine:
         except RequestError as error:
             done(error)
             return
-        pending = _Pending(call, self._task, done, cancelled)
+        pending = Pending(call, self._task, done, cancelled)
         if call.texts:
             self._inbox.put(pending)
         else:
@@ -178,8 +91,8 @@ class Engine:
         self._giants.shutdown(cancel_futures=True)
 
     def _loop(self) -> None:
-        active: list[_Pending] = []
-        encoded: list[_Row] = []
+        active: list[Pending] = []
+        encoded: list[Row] = []
         while self._receive(active, encoded):
             wave, encoded = encoded, []
             for pending in active:
@@ -196,7 +109,7 @@ class Engine:
             if time.monotonic() - self._told > BUSY:
                 self._tell()
 
-    def _receive(self, active: list[_Pending], encoded: list[_Row]) -> bool:
+    def _receive(self, active: list[Pending], encoded: list[Row]) -> bool:
         """Take what came in, waiting for something if there is nothing to do; False when the engine closes."""
         block = not active
         while True:
@@ -209,7 +122,7 @@ class Engine:
                 item = self._inbox.get()
             if item is None:
                 return False
-            if isinstance(item, _Row):
+            if isinstance(item, Row):
                 encoded.append(item)
             else:
                 active.append(item)
@@ -224,8 +137,8 @@ class Engine:
         encodings = self._tokenizer.encode(self._task.call("warm up", {}).texts[:1], TokenizeOptions())
         self._session.run(self._batch(encodings))
 
-    def _run(self, wave: list[_Row]) -> None:
-        groups: dict[TokenizeOptions, list[_Row]] = {}
+    def _run(self, wave: list[Row]) -> None:
+        groups: dict[TokenizeOptions, list[Row]] = {}
         for row in wave:
             if row.encoding is not None:
                 continue
@@ -240,7 +153,7 @@ class Engine:
         for batch in cut(ready, self._budget, equal_lengths=self._task.manifest.tokenizer.pad_token is None):
             self._isolate(batch, self._infer)
 
-    def _encode_giant(self, row: _Row) -> None:
+    def _encode_giant(self, row: Row) -> None:
         if self._giants_tokenizer is None:
             self._giants_tokenizer = self._make_tokenizer()
         tokenizer = self._giants_tokenizer
@@ -248,7 +161,7 @@ class Engine:
         if row.encoding is not None:
             self._inbox.put(row)
 
-    def _fits(self, row: _Row) -> bool:
+    def _fits(self, row: Row) -> bool:
         limit = self._task.manifest.max_tokens
         if not row.length:
             row.owner.settle(InvalidInput("a text without any token cannot be answered"))
@@ -256,7 +169,7 @@ class Engine:
             row.owner.settle(too_long(row.length, limit))
         return not row.owner.settled
 
-    def _infer(self, rows: Sequence[_Row]) -> None:
+    def _infer(self, rows: Sequence[Row]) -> None:
         rows = [row for row in rows if not row.owner.settled]
         if not rows:
             return
@@ -269,7 +182,7 @@ class Engine:
     def _batch(self, encodings: Sequence[Encoding]) -> Batch:
         return Batch.of(encodings, self._task.manifest.tokenizer)
 
-    def _isolate(self, rows: Sequence[_Row], step: Callable[[Sequence[_Row]], None]) -> None:
+    def _isolate(self, rows: Sequence[Row], step: Callable[[Sequence[Row]], None]) -> None:
         """Run a step on all rows; where it fails, halve until the one row that fails is alone."""
         try:
             step(rows)
@@ -281,7 +194,7 @@ class Engine:
             else:
                 rows[0].owner.settle(self._blame(rows[0], error))
 
-    def _blame(self, row: _Row, error: Exception) -> RequestError:
+    def _blame(self, row: Row, error: Exception) -> RequestError:
         """What to tell the client of the row that failed alone."""
         if isinstance(error, RequestError):
             return error
@@ -291,34 +204,8 @@ class Engine:
         return ModelError(f"the model failed on this input: {first_line(error)}")
 
 
-def encode(rows: Sequence[_Row], tokenizer: TextTokenizer) -> None:
-    """Encode rows of equal options in one call."""
-    texts = [row.owner.call.texts[row.index] for row in rows]
-    for row, encoding in zip(rows, tokenizer.encode(texts, rows[0].owner.call.options), strict=True):
-        row.encoding = encoding
-
-
-def cut(rows: Iterable[_Row], budget: int, *, equal_lengths: bool = False) -> Iterator[list[_Row]]:
-    """Batches of rows sorted by length, each of `rows × longest ≤ budget` tokens or of a single row."""
-    batch: list[_Row] = []
-    for row in rows:
-        differs = equal_lengths and batch and batch[-1].length != row.length
-        if batch and (differs or (len(batch) + 1) * row.length > budget):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
 def too_long(length: int, limit: int) -> InvalidInput:
     return InvalidInput(
         f"the text has {length} tokens, the model takes {limit}; "
         'shorten it or send "parameters": {"truncation": true}'
     )
-
-
-def first_line(error: BaseException) -> str:
-    """An exception's first line, for messages; its class where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:500] if lines else type(error).__name__

@@ -81,3 +81,9 @@ def parse_wire(message: str) -> tuple[int, str, str] | None:
     """`(status, type, message)` of an error that `RequestError.to_wire` wrote, else None."""
     match = _WIRE.match(message)
     return (int(match[1]), match[2], match[3]) if match else None
+
+
+def first_line(error: BaseException) -> str:
+    """An exception's first line, for messages; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:500] if lines else type(error).__name__

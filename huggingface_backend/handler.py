@@ -12,9 +12,18 @@ from typing import Any, Protocol
 
 from huggingface_backend import decoder_encoder
 from huggingface_backend.context import Context
-from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Done, Engine, first_line, never
-from huggingface_backend.errors import EntryError, InvalidInput, MalformedBody, ModelError, RequestError, ScriptStatus
+from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Engine
+from huggingface_backend.errors import (
+    EntryError,
+    InvalidInput,
+    MalformedBody,
+    ModelError,
+    RequestError,
+    ScriptStatus,
+    first_line,
+)
 from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
+from huggingface_backend.rows import Done, never
 from huggingface_backend.script import Script
 from huggingface_backend.session import Counters, Session
 from huggingface_backend.tasks import TASKS

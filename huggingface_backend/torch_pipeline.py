@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_backend.engine import Done, first_line, never
-from huggingface_backend.errors import EntryError, InvalidInput, ModelError, RequestError
+from huggingface_backend.errors import EntryError, InvalidInput, ModelError, RequestError, first_line
+from huggingface_backend.rows import Done, never
 
 
 class TorchPipeline:

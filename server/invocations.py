@@ -6,13 +6,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from huggingface_backend import wire
 from server.errors import BackendDied, BadRequest, DeadlineExceeded, Unavailable, UnknownModel
 from server.keeper import Keeper
 from server.model import Model
-from server.triton.client import Answer, Call, ProcessDied
+from server.triton.client import Answer, Call, NotReached, ProcessDied, TritonDied
+
+MAX_TRITON_DEATHS = 3
+"""Deaths of tritonserver that a call on its own is carried over."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,21 +76,37 @@ class Invoker:
                 spool.remove(stored)
 
     async def _call(self, model: Model, call: Call) -> Answer:
+        """The answer, with one more try, alone, for a call whose process died with it."""
         generation = await model.ready()
-        try:
-            return await self._keeper.client.infer(call, self._timeout)
-        except ProcessDied as death:
-            self._keeper.suspect(model, generation)
-            if model.runs_user_code and not self._retry_scripts:
-                raise BackendDied("the model's process died while this request was in it") from death
-        self.retries += 1
-        alone = Call(call.model, call.body, call.content_type, call.accept, call.attributes, call.body_file, alone=True)
-        async with model.quarantine(generation) as generation:
+        while True:
             try:
-                return await self._keeper.client.infer(alone, self._timeout)
+                return await self._keeper.client.infer(call, self._timeout)
+            except NotReached as error:
+                self._keeper.suspect(model, generation, str(error))
+                generation = await model.ready()
             except ProcessDied as death:
-                self._keeper.suspect(model, generation)
-                raise BackendDied("the model's process died twice while this request was in it") from death
+                self._keeper.suspect(model, generation, str(death))
+                if model.runs_user_code and not self._retry_scripts:
+                    raise BackendDied("the model's process died while this request was in it") from death
+                break
+        self.retries += 1
+        alone = replace(call, alone=True)
+        tritons = 0
+        async with model.quarantine():
+            while True:
+                generation = await model.up(after=generation)
+                try:
+                    return await self._keeper.client.infer(alone, self._timeout)
+                except NotReached as error:
+                    self._keeper.suspect(model, generation, str(error))
+                except TritonDied as death:
+                    # Triton 2.51 sometimes aborts a moment after a backend has died: not this call's doing.
+                    tritons += 1
+                    if tritons == MAX_TRITON_DEATHS:
+                        raise BackendDied(f"tritonserver died {tritons} times under this request") from death
+                except ProcessDied as death:
+                    self._keeper.suspect(model, generation, str(death))
+                    raise BackendDied("the model's process died twice while this request was in it") from death
 
     async def _result(self, answer: Answer) -> Result:
         body = answer.body

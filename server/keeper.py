@@ -108,9 +108,10 @@ class Keeper:
         await model.came_up()
         return model
 
-    def suspect(self, model: Model, generation: int) -> None:
-        """A call found the model's process dead; ignored where that process was replaced since."""
-        if model.generation == generation and model.loaded:
+    def suspect(self, model: Model, generation: int, reason: str) -> None:
+        """A call found the model's process dead or gone; ignored where that process was replaced since."""
+        if model.generation == generation and model.loaded and self._client is not None:
+            logger.error("a call to model %s found its process gone (%s): loading it again", model.name, reason)
             self._recover(model)
 
     async def stop(self) -> None:

@@ -45,8 +45,8 @@ def log_triton_line(line: str) -> None:
         # A stub's own output: what a script prints.
         backend_log.info("%s", line)
     elif match[2] == "model.py":
-        # Triton escapes line breaks; a traceback is to be read.
-        text = match[3].replace("\\n", "\n")
+        # Triton escapes line breaks and quotes; a traceback is to be read.
+        text = match[3].replace("\\n", "\n").replace('\\"', '"')
         backend_log.log(max(_LEVELS[match[1]], logging.INFO), "%s", text)
     else:
         level = logging.DEBUG if match[3] == _WITHOUT_GPU else _LEVELS[match[1]]

@@ -42,18 +42,22 @@ class Model:
                 await self._changed.wait_for(lambda: self.loaded and not self._retrying)
         return self.generation
 
+    async def up(self, after: int) -> int:
+        """The generation once it is a later one, whatever else is being tried."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.loaded and self.generation > after)
+        return self.generation
+
     @asynccontextmanager
-    async def quarantine(self, after: int) -> AsyncIterator[int]:
-        """One retry at a time, with no other call beside it, once the processes after a generation are up.
+    async def quarantine(self) -> AsyncIterator[None]:
+        """One retry at a time, with no other call beside it.
 
         A call that kills its process on every try can so take no other down with it.
         """
         self._retrying += 1
         try:
             async with self._one_retry:
-                async with self._changed:
-                    await self._changed.wait_for(lambda: self.loaded and self.generation > after)
-                yield self.generation
+                yield
         finally:
             self._retrying -= 1
             async with self._changed:

@@ -14,7 +14,7 @@ from tokenizers import Encoding
 
 from converters.errors import GateError
 from converters.worker.texts import TEXTS
-from huggingface_backend.engine import first_line
+from huggingface_backend.errors import first_line
 from huggingface_backend.manifest import Gate
 from huggingface_backend.session import Batch, Session
 from huggingface_backend.tasks.base import Task

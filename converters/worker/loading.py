@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.errors import ConversionError
 from converters.tasks import read_json
+from huggingface_backend.errors import first_line
 from huggingface_backend.manifest import TokenizerFacts
 
 _HUGE = 10**9
@@ -38,7 +39,7 @@ def read_config(source: Path, trust_remote_code: bool) -> dict[str, Any]:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except Exception as error:
         kind = raw.get("model_type")
-        raise ConversionError(f"unknown architecture {kind!r}: {_line(error)}") from error
+        raise ConversionError(f"unknown architecture {kind!r}: {first_line(error)}") from error
     filled: dict[str, Any] = config.to_dict()
     # What to_dict leaves out because it equals the default is still what transformers works with.
     for name in ("problem_type", "max_position_embeddings", "num_attention_heads", "hidden_size", "id2label"):
@@ -69,7 +70,7 @@ def save_tokenizer(source: Path, target: Path, trust_remote_code: bool) -> Token
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     except Exception as error:
-        raise ConversionError(f"missing tokenizer: none can be loaded from {source.name}: {_line(error)}") from error
+        raise ConversionError(f"missing tokenizer: none loads from {source.name}: {first_line(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ConversionError(
             f"missing tokenizer: {type(tokenizer).__name__} has no fast version that tokenizer.json could hold"
@@ -98,14 +99,14 @@ def load_model(source: Path, task: str, trust_remote_code: bool) -> Any:
             with safe_open(str(path), framework="np"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise ConversionError(f"{path.name} is corrupt: {_line(error)}") from error
+            raise ConversionError(f"{path.name} is corrupt: {first_line(error)}") from error
     kind = AutoModelForSequenceClassification if task == "text-classification" else AutoModel
     try:
         model, report = kind.from_pretrained(
             source, trust_remote_code=trust_remote_code, dtype=torch.float32, output_loading_info=True
         )
     except (ValueError, KeyError, OSError, RuntimeError) as error:
-        raise ConversionError(f"the weights cannot be loaded: {_line(error)}") from error
+        raise ConversionError(f"the weights cannot be loaded: {first_line(error)}") from error
     missing = [name for name in report["missing_keys"] if "pooler" not in name]
     if missing:
         raise ConversionError(
@@ -130,8 +131,3 @@ def _facts_from_json(source: Path) -> TokenizerFacts:
         padding_side=config.get("padding_side", "right"),
         truncation_side=config.get("truncation_side", "right"),
     )
-
-
-def _line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

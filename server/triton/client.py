@@ -23,12 +23,21 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 200),
     ("grpc.enable_retries", 0),
 )
+_NOT_REACHED = ("unknown model", "is not ready", "failed to connect", "Connection refused")
 _PADDING = b"\0\0\0\0"
 """An empty BYTES item."""
 
 
 class ProcessDied(Exception):
-    """The backend or Triton itself died under a call."""
+    """The backend died under a call."""
+
+
+class TritonDied(ProcessDied):
+    """tritonserver itself died under a call, which no model's input makes it do."""
+
+
+class NotReached(Exception):
+    """There was no process to take a call; it has cost nothing and may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class TritonClient:
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS)
         self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
         self._load = self._method("RepositoryModelLoad", pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse)
+        self._closed = False
         self._calls: dict[str, set[Any]] = {}
         """Inferences in flight, by model."""
         self._unload = self._method(
@@ -71,6 +81,7 @@ class TritonClient:
         await self._channel.channel_ready()
 
     async def close(self) -> None:
+        self._closed = True
         for model in self._calls:
             self.abandon(model)
         await self._channel.close()
@@ -105,7 +116,7 @@ class TritonClient:
             raise ProcessDied(error.details()) from error
 
     async def infer(self, call: Call, timeout: float) -> Answer:
-        """One answer. Raises the backend's own failure, DeadlineExceeded, or ProcessDied."""
+        """One answer. Raises the backend's own failure, DeadlineExceeded, ProcessDied or NotReached."""
         calls = self._calls.setdefault(call.model, set())
         pending = self._infer(_request(call), timeout=timeout)
         calls.add(pending)
@@ -116,7 +127,9 @@ class TritonClient:
         except asyncio.CancelledError:
             if pending in calls:
                 raise
-            raise ProcessDied("the process that had the request ended") from None
+            if self._closed:
+                raise TritonDied("tritonserver ended") from None
+            raise ProcessDied("the backend that had the request ended") from None
         finally:
             calls.discard(pending)
         outputs = {output.name: index for index, output in enumerate(response.outputs)}
@@ -162,18 +175,20 @@ def _request(call: Call) -> pb.ModelInferRequest:
     return request
 
 
-def _failure(error: grpc.aio.AioRpcError, timeout: float) -> HTTPError | ProcessDied:
+def _failure(error: grpc.aio.AioRpcError, timeout: float) -> HTTPError | ProcessDied | NotReached:
     code, details = error.code(), error.details() or ""
     ours = parse_wire(details)
     if ours is not None:
         return BackendFailure(*ours)
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"no answer within {timeout:.0f} s")
-    # A dead stub is "not healthy"; a model between its unload and its load is unknown or not ready.
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.NOT_FOUND):
+    # A model between its unload and its load is unknown or not ready, a tritonserver between two runs refuses.
+    if code == grpc.StatusCode.NOT_FOUND or any(text in details for text in _NOT_REACHED):
+        return NotReached(details)
+    if "Stub process" in details:
         return ProcessDied(details)
-    if "not healthy" in details or "Stub process" in details:
-        return ProcessDied(details)
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        return TritonDied(details)
     return BackendFailure(500, "TritonError", details.splitlines()[0] if details else str(code))
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from huggingface_backend.engine import Engine, cut
+from huggingface_backend.engine import Engine
 from huggingface_backend.errors import InvalidInput, RequestError
 from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
+from huggingface_backend.rows import cut
 from huggingface_backend.session import Session
 from huggingface_backend.tasks import TASKS
 from huggingface_backend.tokenization import TextTokenizer

@@ -1,0 +1,168 @@
+"""code/inference.py through the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.models import texts
+from tests.serving import Server, run_cli
+
+USER_CODE = Path(__file__).parents[1] / "user_code"
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory, built: Callable[..., Path]) -> Callable[[str], Path]:
+    """A model folder with a case's code/ in it."""
+    root = tmp_path_factory.mktemp("scripted")
+
+    def build(case: str) -> Path:
+        folder = root / case
+        if not folder.exists():
+            shutil.copytree(built("bert", num_labels=3), folder)
+            shutil.copytree(USER_CODE / case / "code", folder / "code")
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory, scripted: Callable[[str], Path], convert: Any) -> Any:
+    """One server with an entry for each case."""
+    from converters.entry import place
+
+    root = tmp_path_factory.mktemp("scripts")
+    for case in ("hooks", "transform", "own_model", "collisions"):
+        place(convert(scripted(case)).path, root, case)
+    server = Server("--repository", str(root), log=root / "serve.log").wait()
+    yield server
+    server.stop()
+
+
+def test_hooks_around_a_batched_model(scripts: Server, built: Callable[..., Path]) -> None:
+    import transformers
+
+    theirs = transformers.pipeline("text-classification", model=str(built("bert", num_labels=3)), device=-1)
+    inputs = texts(64, longest=30)
+
+    async def send() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=scripts.url, timeout=60) as client:
+            return await asyncio.gather(
+                *[client.post("/models/hooks/invoke", json={"sentence": text}) for text in inputs]
+            )
+
+    answers = asyncio.run(send())
+    for text, answer in zip(inputs, answers, strict=True):
+        assert (answer.status_code, answer.headers["x-labels"]) == (200, "3")
+        assert answer.json() == {"best": theirs(text)[0]["label"]}
+    assert len({answer.json()["best"] for answer in answers}) > 1
+
+
+def test_a_script_sets_its_status(scripts: Server) -> None:
+    answer = scripts.post(
+        {"sentence": "tea"}, "/models/hooks/invoke", **{"X-Amzn-SageMaker-Custom-Attributes": "teapot"}
+    )
+    assert (answer.status_code, set(answer.json())) == (418, {"best"})
+
+
+def test_a_failing_hook_is_500_with_its_traceback_in_the_log_alone(scripts: Server) -> None:
+    answer = scripts.post({"fail": 1}, "/models/hooks/invoke")
+    assert (answer.status_code, answer.json()["type"]) == (500, "ModelError")
+    assert answer.json()["message"] == "input_fn failed: KeyError: 'no such thing'"
+    assert 'inference.py", line' in scripts.text
+    assert scripts.post({"sentence": "tea"}, "/models/hooks/invoke").status_code == 200
+
+
+def test_transform_fn(scripts: Server) -> None:
+    answer = scripts.post(b'"the fox"', "/models/transform/invoke", content_type="application/json; charset=utf-8")
+    assert answer.json()["type"] == "application/json"
+    assert answer.json()["answer"][0]["label"].startswith("LABEL_")
+    busy = scripts.post(b'"busy"', "/models/transform/invoke")
+    assert (busy.status_code, busy.json()["message"]) == (503, "come back later")
+
+
+def test_a_model_of_the_scripts_own(scripts: Server) -> None:
+    answer = scripts.post({"inputs": "tea"}, "/models/own_model/invoke").json()
+    assert {"config.json", "model.safetensors", "code"} <= set(answer["files"])
+    assert "model.onnx" not in answer["files"]
+    assert (answer["echo"], answer["loaded"]) == ("tea", ["own_model"])
+
+
+def test_names_of_our_packages_are_free(scripts: Server) -> None:
+    answer = scripts.post({"inputs": "tea"}, "/models/collisions/invoke")
+    assert answer.json() == dict.fromkeys(("server", "converters", "model", "utils"), "the user")
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            "def transform_fn(a, b, c, d): ...\ndef input_fn(a, b): ...",
+            "transform_fn cannot be used together with input_fn",
+        ),
+        ("def predict_fn(data): ...", "predict_fn takes 1 parameters; it must take 2, or 3 with the context"),
+        ("def output_fn(*args): ...", "output_fn takes 1 parameters"),
+        ("import nowhere_to_be_found", "inference.py:1: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("x = 1\n\nboom()", "inference.py:3: NameError: name 'boom' is not defined"),
+        ("def model_fn(model_dir):\n    raise OSError('no weights')", "model_fn failed: OSError: no weights"),
+    ],
+)
+def test_a_script_that_cannot_be_loaded_is_one_line(
+    script: str, expected: str, built: Callable[..., Path], tmp_path: Path, cache: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(built("bert", num_labels=3), folder)
+    (folder / "code").mkdir()
+    (folder / "code" / "inference.py").write_text(script)
+    ended = run_cli("serve", str(folder), "--cache", str(cache), "--port", "18999", "--host", "127.0.0.1")
+    assert ended.returncode == 1
+    assert expected in ended.stderr.splitlines()[-1]
+
+
+def test_a_syntax_error_is_found_before_anything_is_converted(built: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(built("bert", num_labels=3), folder)
+    (folder / "code").mkdir()
+    (folder / "code" / "inference.py").write_text("def model_fn(:\n")
+    ended = run_cli("convert", str(folder), "--cache", str(tmp_path / "cache"))
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("triton-hf: inference.py:1: invalid syntax")
+
+
+async def around_a_deadly_one(url: str) -> tuple[httpx.Response, list[httpx.Response]]:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        before = [client.post("/invocations", json={"inputs": text}) for text in texts(16)]
+        deadly = client.post("/invocations", json={"inputs": "die"})
+        after = [client.post("/invocations", json={"inputs": text}) for text in texts(16, seed=1)]
+        answers = await asyncio.gather(*before, deadly, *after)
+        return answers[16], [*answers[:16], *answers[17:]]
+
+
+def test_a_script_is_not_run_twice_unless_the_operator_says_so(
+    scripted: Callable[[str], Path], cache: Path, start: Callable[..., Server]
+) -> None:
+    server = start(str(scripted("deadly")), "--cache", str(cache)).wait()
+    deadly, _ = asyncio.run(around_a_deadly_one(server.url))
+    assert deadly.status_code == 500
+    assert deadly.json()["message"] == "the model's process died while this request was in it"
+    assert server.metric("triton_hf_retries") == 0
+    server.wait(10)
+    assert server.post({"inputs": "tea"}).status_code == 200
+
+
+def test_a_second_death_is_the_culprits_alone(
+    scripted: Callable[[str], Path], cache: Path, start: Callable[..., Server]
+) -> None:
+    server = start(str(scripted("deadly")), "--cache", str(cache), "--retry-scripts").wait()
+    for _ in range(3):
+        deadly, others = asyncio.run(around_a_deadly_one(server.url))
+        assert deadly.status_code == 500
+        assert "died twice" in deadly.json()["message"]
+        assert {answer.status_code for answer in others} == {200}, [a.text for a in others if a.status_code != 200]
+    assert server.metric("triton_hf_retries") >= 3
