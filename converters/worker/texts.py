@@ -44,5 +44,5 @@ def _long(words: int, first: int) -> str:
 TEXTS = tuple(
     text
     for index, short in enumerate(_SHORT)
-    for text in ([short, _long(8 + 37 * (index % 12), index)] if index % 2 else [short])
+    for text in ([short, _long(8 + 37 * (index // 2 % 12), index)] if index % 2 else [short])
 )

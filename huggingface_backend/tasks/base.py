@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from huggingface_backend.errors import InvalidInput
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.session import Batch
 from huggingface_backend.tokenization import Text, TokenizeOptions
+
+if TYPE_CHECKING:
+    from huggingface_backend.session import Batch
 
 PIPELINE_PARAMETERS = ("batch_size", "num_workers")
 """Keyword arguments every transformers pipeline takes that cannot change an answer."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from huggingface_backend.errors import InvalidInput
-from huggingface_backend.session import Batch
 from huggingface_backend.tasks.base import Call, Task, as_texts, describe
 from huggingface_backend.tokenization import Text, TokenizeOptions
+
+if TYPE_CHECKING:
+    from huggingface_backend.session import Batch
 
 NAME = "feature-extraction"
 

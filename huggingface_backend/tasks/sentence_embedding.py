@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huggingface_backend.errors import EntryError, InvalidInput
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.session import Batch
 from huggingface_backend.tasks.base import Call, Task, as_texts, describe, only
 from huggingface_backend.tokenization import Text, TokenizeOptions
+
+if TYPE_CHECKING:
+    from huggingface_backend.session import Batch
 
 NAME = "sentence-embedding"
 _TINY = 1e-9

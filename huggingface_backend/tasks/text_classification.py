@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huggingface_backend.errors import InvalidInput
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.session import Batch
 from huggingface_backend.tasks.base import Call, Task, describe, only
 from huggingface_backend.tokenization import Text, TokenizeOptions
+
+if TYPE_CHECKING:
+    from huggingface_backend.session import Batch
 
 NAME = "text-classification"
 FUNCTIONS = ("sigmoid", "softmax", "none")
