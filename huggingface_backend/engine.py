@@ -32,6 +32,9 @@ DEFAULT_TOKEN_BUDGET = 1024
 GIANT = 50_000
 """Characters above which a text is tokenised beside the waves, by a thread of its own: megabytes take seconds."""
 
+PATIENCE = 0.5
+"""Seconds after which a waiting call is asked, once a wave, whether its client has gone."""
+
 IDLE = 0.1
 """Seconds without work after which counters are reported."""
 BUSY = 1.0
@@ -96,7 +99,8 @@ class Engine:
         while self._receive(active, encoded):
             wave, encoded = encoded, []
             for pending in active:
-                if pending.cancelled():
+                # Asking costs a message to tritonserver, so only calls that take their time are asked.
+                if time.monotonic() - pending.since > PATIENCE and pending.cancelled():
                     pending.settle(RequestError("cancelled by the client", 499))
                 wave += pending.take(self._budget)
             active = [pending for pending in active if not pending.exhausted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ class Pending:
         self.call = call
         self.cancelled = cancelled
         self.settled = False
+        self.since = time.monotonic()
         self._task, self._done = task, done
         self._outputs: list[NDArray[Any] | None] = [None] * len(call.texts)
         self._left = len(call.texts)
