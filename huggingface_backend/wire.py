@@ -25,6 +25,13 @@ OUTPUTS = (BODY, CONTENT_TYPE, ATTRIBUTES, BODY_FILE)
 MAX_BATCH_SIZE = 64
 """Requests that Triton may hand over at once, and so also the width of a request that must run alone."""
 
+PARAMETERS = {
+    "program": "The script in the entry's `code/` folder; `inference.py` if absent.",
+    "token_budget": "Tokens in one run of the graph, padding included; 1024 if absent.",
+    "threads": "Threads of ONNX Runtime; one for each core this process may use if absent.",
+}
+"""What may stand under `parameters` in an entry's config.pbtxt, as string values."""
+
 SPOOL_ABOVE = 4 * 1024 * 1024
 """Bytes above which a body travels as a file: SageMaker's containers have 64 MB of /dev/shm."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -89,6 +90,7 @@ def serve(source: str | None, repository: Path | None, name: str | None, **given
     serving = Serving(
         source=source,
         cache=given["cache"] or settings.default_cache(),
+        environ=os.environ,
         repository=repository,
         name=checked_name(name) if name else None,
         options=_options(given),

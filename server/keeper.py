@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -230,8 +229,3 @@ class Keeper:
 
 def _exit(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"code {code}"
-
-
-def environment() -> Mapping[str, str]:
-    """What tritonserver and the scripts in it inherit."""
-    return os.environ

@@ -21,7 +21,7 @@ from converters.progress import Lines
 from server.app import Adapter
 from server.errors import ServerError
 from server.invocations import Invoker
-from server.keeper import Keeper, environment
+from server.keeper import Keeper
 from server.metrics import Metrics
 from server.rundir import RunDir
 
@@ -37,6 +37,8 @@ class Serving:
 
     source: str | None
     cache: Path
+    environ: Mapping[str, str]
+    """What tritonserver and the scripts in it inherit."""
     repository: Path | None = None
     name: str | None = None
     options: Options = field(default_factory=Options)
@@ -90,7 +92,7 @@ class _Server:
     async def run(self) -> None:
         serving = self._serving
         run_dir = RunDir()
-        keeper = Keeper(run_dir, environment(), load_deadline=serving.startup_timeout, port_range=serving.port_range)
+        keeper = Keeper(run_dir, serving.environ, load_deadline=serving.startup_timeout, port_range=serving.port_range)
         invoker = Invoker(
             keeper,
             queue_size=serving.queue_size,

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound="Callable[..., Any] | click.Command")
+Group = tuple[Callable[[Any], Any], ...]
 
 
 class LogLevel(click.ParamType[Any]):
@@ -167,7 +168,7 @@ SERVING = (
 )
 
 
-def options(group: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+def options(group: Group) -> Callable[[F], F]:
     """Give a command a group of settings."""
 
     def apply(command: F) -> F:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -152,3 +153,14 @@ def test_a_plain_triton_client_gets_the_same_answer(server: Server, reference: A
     vector = np.array(json.loads(result.as_numpy("body")[0][0]))
     client.close()
     assert np.abs(vector - reference[0]).max() < 1e-4
+
+
+def test_the_readmes_examples(minilm_server: Server) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    examples = re.findall(r"^\$ curl .* -d '(.*)'\n(.*)$", readme, re.MULTILINE)
+    assert len(examples) == 2
+    (body, numbers), (mistake, message) = examples
+    shown = [float(number) for number in re.findall(r"-?\d+\.\d+", numbers)]
+    assert len(shown) == 4
+    assert minilm_server.post(body.encode()).json()[:4] == pytest.approx(shown, abs=1e-4)
+    assert minilm_server.post(mistake.encode()).text == message
