@@ -139,7 +139,7 @@ class Keeper:
         client = TritonClient(ports.grpc)
         up, ended = asyncio.create_task(client.wait_until_up()), asyncio.create_task(process.wait())
         await asyncio.wait({up, ended}, timeout=START_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
-        came_up = up.done()
+        came_up = up.done() and not ended.done()
         for task in (up, ended):
             task.cancel()
         await asyncio.gather(up, ended, return_exceptions=True)
@@ -149,6 +149,7 @@ class Keeper:
             said = next((line for line in reversed(process.last_lines) if line.strip()), "it said nothing")
             raise ServerError(f"tritonserver did not start: {said}")
         self._process, self._client, self._deaths = process, client, 0
+        logger.debug("tritonserver runs as process %d", process.pid)
 
     async def _watch_triton(self) -> None:
         """Bring tritonserver and its models back whenever it ends; report to `failed` when that is in vain."""

@@ -29,7 +29,7 @@ def set_up(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         force=True,
     )
-    for name in ("httpx", "huggingface_hub", "urllib3", "filelock", "asyncio", "grpc"):
+    for name in ("uvicorn", "httpx", "huggingface_hub", "urllib3", "filelock", "asyncio", "grpc"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

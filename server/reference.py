@@ -20,7 +20,7 @@ toolkit and multi-model-server where these have one, so that an endpoint's envir
 GROUPS = (
     (
         "Conversion",
-        "For `triton-hf convert` and `triton-hf serve`. All but `--token` and `--cache` decide which conversion is kept.",
+        "For `triton-hf convert` and `triton-hf serve`. All but `--token` and `--cache` choose the conversion.",
         settings.CONVERSION,
     ),
     ("Serving", "For `triton-hf serve`.", settings.SERVING),

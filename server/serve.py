@@ -153,7 +153,6 @@ class _Server:
             await asyncio.gather(starting, return_exceptions=True)
             raise
         await starting
-        logger.info("tritonserver is up %.1f s after the start", time.monotonic() - self._began)
         for name, path in entries:
             model = await keeper.load(name, path)
             manifest = model.manifest
