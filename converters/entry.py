@@ -69,7 +69,8 @@ def place(artifact: Path, repository: Path, name: str) -> Path:
     if target.exists() and not is_entry(target):
         raise ConversionError(f"{target} exists and is not an entry of triton-hf: choose another --name")
     with being_written(target) as unfinished:
-        shutil.copytree(artifact, unfinished, copy_function=_copy, dirs_exist_ok=True)
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(artifact, unfinished, copy_function=_copy, ignore=ignore, dirs_exist_ok=True)
     return target
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,6 @@ from huggingface_backend.context import Context
 from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Engine
 from huggingface_backend.errors import (
     EntryError,
-    InvalidInput,
     MalformedBody,
     ModelError,
     RequestError,
@@ -23,37 +22,15 @@ from huggingface_backend.errors import (
     first_line,
 )
 from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
+from huggingface_backend.messages import Request, Respond, Response, split
 from huggingface_backend.rows import Done, never
 from huggingface_backend.script import Script
 from huggingface_backend.session import Counters, Session
 from huggingface_backend.tasks import TASKS
-from huggingface_backend.tasks.base import describe
 from huggingface_backend.tokenization import TextTokenizer
 from huggingface_backend.torch_pipeline import TorchPipeline
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Request:
-    body: bytes
-    content_type: str = decoder_encoder.JSON
-    accept: str = decoder_encoder.JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cancelled: Callable[[], bool] = never
-    """Whether the client has gone."""
-
-
-@dataclass(slots=True)
-class Response:
-    body: bytes
-    content_type: str
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Respond = Callable[[Response | RequestError], None]
-"""Told a request's end, once, from any thread."""
 
 
 class Predictor(Protocol):
@@ -119,14 +96,21 @@ class Handler:
     def handle(self, requests: Sequence[tuple[Request, Respond]]) -> None:
         """Take a batch of requests; each is answered as soon as it is done, many of them after this returns.
 
-        With a script it returns only when all are answered: hooks expect to have their process to themselves.
+        With a script it returns only when all are answered, and every hook runs in the calling thread: scripts
+        expect to have their process to themselves.
         """
-        barrier = threading.Semaphore(0)
-        for request, respond in requests:
-            self._take(request, respond if self._script is None else _then(respond, barrier.release))
+        calls = [call for request, respond in requests if (call := self._prepare(request, respond))]
+        if not calls:
+            return
+        assert self._predictor is not None  # without one, _prepare has answered  # noqa: S101
+        outcomes: queue.SimpleQueue[tuple[_Call, object]] = queue.SimpleQueue()
+        for call in calls:
+            done = call.finish if self._script is None else partial(_put, outcomes, call)
+            self._predictor.submit(call.inputs, call.parameters, done, call.cancelled)
         if self._script is not None:
-            for _ in requests:
-                barrier.acquire()
+            for _ in calls:
+                call, outcome = outcomes.get()
+                call.finish(outcome)
 
     def close(self) -> None:
         if self._predictor is not None:
@@ -145,11 +129,11 @@ class Handler:
             lambda: report(session.counters),
         )
 
-    def _take(self, request: Request, respond: Respond) -> None:
-        """Decode a request and hand it to the model, or answer it here where a script predicts for itself."""
+    def _prepare(self, request: Request, respond: Respond) -> _Call | None:
+        """The call to the model that a request asks for; None where it is answered already."""
         context = self._context(request.headers)
 
-        def done(outcome: object) -> None:
+        def finish(outcome: object) -> None:
             if isinstance(outcome, RequestError):
                 respond(outcome)
                 return
@@ -157,18 +141,19 @@ class Handler:
                 respond(self._encode(outcome, request.accept, context))
             except RequestError as error:
                 respond(error)
+            except Exception:
+                logger.exception("unexpected failure")
+                respond(ModelError("unexpected failure in the server; see its log"))
 
         try:
             data = self._before(request, context)
             if isinstance(data, Response):
                 respond(data)
-                return
-            inputs, parameters = split(data)
+                return None
+            return _Call(*split(data), finish, request.cancelled)
         except RequestError as error:
             respond(error)
-            return
-        assert self._predictor is not None  # without one, _before has answered  # noqa: S101
-        self._predictor.submit(inputs, parameters, done, request.cancelled)
+            return None
 
     def _before(self, request: Request, context: Context) -> Any:
         """The decoded data, or a whole Response where the script predicts for itself."""
@@ -233,30 +218,18 @@ class Handler:
         return Context(self.name, str(self._folder), headers)
 
 
-def _then(respond: Respond, after: Callable[[], None]) -> Respond:
-    def both(outcome: Response | RequestError) -> None:
-        try:
-            respond(outcome)
-        finally:
-            after()
+@dataclass(slots=True)
+class _Call:
+    """One call to the model, and what to do with its outcome."""
 
-    return both
+    inputs: object
+    parameters: Mapping[str, Any]
+    finish: Done
+    cancelled: Callable[[], bool]
 
 
-def split(data: Any) -> tuple[object, Mapping[str, Any]]:
-    """`(inputs, parameters)` of decoded data, by the toolkit's rule: `inputs`, else the data as a whole."""
-    if not isinstance(data, dict):
-        raise InvalidInput(
-            f'the body must be an object like {{"inputs": …, "parameters": {{…}}}}, not {describe(data)}'
-        )
-    data = dict(data)
-    inputs = data.pop("inputs", data)
-    parameters = data.pop("parameters", None)
-    if parameters is None:
-        return inputs, {}
-    if not isinstance(parameters, dict):
-        raise InvalidInput(f"parameters must be an object, not {describe(parameters)}")
-    return inputs, parameters
+def _put(outcomes: queue.SimpleQueue[tuple[_Call, object]], call: _Call, outcome: object) -> None:
+    outcomes.put((call, outcome))
 
 
 def raw(answer: Any, accept: str, context: Context) -> Response | None:

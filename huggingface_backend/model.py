@@ -16,9 +16,12 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from huggingface_backend import lifeline, wire
-from huggingface_backend.errors import EntryError, MalformedBody, ModelError, RequestError
-from huggingface_backend.handler import Handler, Request, Respond, Response
+from huggingface_backend.errors import EntryError, MalformedBody, ModelError, RequestError, first_line
+from huggingface_backend.handler import Handler
+from huggingface_backend.messages import Request, Respond, Response
 from huggingface_backend.session import Counters
+
+logger = logging.getLogger(__name__)
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -65,7 +68,7 @@ class TritonPythonModel:
             self._handler.handle(batch)
         except Exception:
             # A fault of ours. It must not leave execute(), which would end all of tritonserver with it.
-            logging.getLogger(__name__).exception("unexpected failure")
+            logger.exception("unexpected failure")
             for reply in replies:
                 reply(ModelError("unexpected failure in the server; see its log"))
 
@@ -106,23 +109,31 @@ class _Reply:
     def __call__(self, outcome: Response | RequestError) -> None:
         if not self._open.acquire(blocking=False):
             return
+        try:
+            self._sender.send(self._response(outcome), flags=FINAL)
+        except Exception as error:
+            # Shared memory or the spool is full: the client gets a word and not silence.
+            logger.exception("an answer could not be sent")
+            failure = ModelError(f"the answer could not be sent: {first_line(error)}")
+            self._sender.send(self._response(failure), flags=FINAL)
+
+    def _response(self, outcome: Response | RequestError) -> Any:
         if isinstance(outcome, RequestError):
-            error = pb_utils.TritonError(outcome.to_wire())
-            self._sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
-            return
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(outcome.to_wire()))
         body, name = outcome.body, ""
         if self._spool is not None and len(body) > wire.SPOOL_ABOVE:
             body, name = b"", self._spool.write(body)
         attributes = ""
         if outcome.status != 200 or outcome.headers:
             attributes = json.dumps({"status": outcome.status, "headers": dict(outcome.headers)})
-        tensors = [
-            _tensor(wire.BODY, body),
-            _tensor(wire.CONTENT_TYPE, outcome.content_type),
-            _tensor(wire.ATTRIBUTES, attributes),
-            _tensor(wire.BODY_FILE, name),
-        ]
-        self._sender.send(pb_utils.InferenceResponse(output_tensors=tensors), flags=FINAL)
+        return pb_utils.InferenceResponse(
+            output_tensors=[
+                _tensor(wire.BODY, body),
+                _tensor(wire.CONTENT_TYPE, outcome.content_type),
+                _tensor(wire.ATTRIBUTES, attributes),
+                _tensor(wire.BODY_FILE, name),
+            ]
+        )
 
 
 class _Metrics:

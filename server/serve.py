@@ -27,7 +27,7 @@ from server.rundir import RunDir
 
 logger = logging.getLogger(__name__)
 
-DRAIN = 18.0
+DRAIN = 16.0
 """Seconds for requests in flight to end after SIGTERM; with Triton's own end it stays under 25."""
 
 

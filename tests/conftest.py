@@ -15,7 +15,8 @@ from converters.convert import Artifact, Converter, Options
 from converters.entry import place
 from converters.progress import Lines
 from huggingface_backend.errors import RequestError
-from huggingface_backend.handler import Handler, Request, Response
+from huggingface_backend.handler import Handler
+from huggingface_backend.messages import Request, Response
 from tests import models
 from tests.serving import Server
 

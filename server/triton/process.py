@@ -38,12 +38,19 @@ class TritonProcess:
 
     @classmethod
     async def start(
-        cls, binary: Binary, repository: Path, ports: Ports, shm_prefix: str, environ: Mapping[str, str]
+        cls,
+        binary: Binary,
+        repository: Path,
+        ports: Ports,
+        shm_prefix: str,
+        environ: Mapping[str, str],
+        control: str = "explicit",
     ) -> TritonProcess:
+        """`control` is Triton's model control mode."""
         command = [
             str(binary.path),
             f"--model-repository={repository}",
-            "--model-control-mode=explicit",
+            f"--model-control-mode={control}",
             "--allow-http=false",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={ports.grpc}",

@@ -144,6 +144,21 @@ def test_hub_ids_revisions_and_tokens(hub: hubs.Hub, tmp_path: Path) -> None:
     assert (ended.returncode, "the Hub cannot be reached" in ended.stderr) == (1, True)
 
 
+def test_serving_by_sagemakers_variables(hub: hubs.Hub, tmp_path: Path, start: Callable[..., Server]) -> None:
+    env = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_MODEL_ID": "org/tagged",
+        "HF_TASK": "feature-extraction",
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+        "TRITON_HF_CACHE": str(tmp_path / "cache"),
+    }
+    server = start(env=env).wait()
+    assert "serving org/tagged" in server.text
+    assert len(server.post({"inputs": "tea"}).json()[0][0]) == 32
+
+
 def test_a_hub_script_runs_only_when_trusted(hub: hubs.Hub, copy: Path, tmp_path: Path) -> None:
     (copy / "code").mkdir()
     (copy / "code" / "inference.py").write_text("def output_fn(prediction, accept):\n    return 'scripted'\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -199,3 +200,27 @@ def test_shared_memory_of_others_is_left_alone(tmp_path: Path) -> None:
         assert other.exists()
     finally:
         other.unlink()
+
+
+def test_what_waits_is_bounded_in_number_and_time(
+    start: Callable[..., Server], minilm: Path, cache: Path, minilm_entry: Any
+) -> None:
+    server = start(str(minilm), "--cache", str(cache), "--queue-size", "1", "--timeout", "3").wait()
+    slow = {"inputs": texts(600, longest=200)}
+
+    async def send() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
+            first = asyncio.create_task(client.post("/invocations", json=slow))
+            await asyncio.sleep(0.2)
+            return [await first, *await asyncio.gather(*[client.post("/invocations", json=slow) for _ in range(80)])]
+
+    first, *others = asyncio.run(send())
+    assert (first.status_code, first.json()["type"]) == (504, "DeadlineExceeded")
+    refused = [answer for answer in others if answer.status_code == 503]
+    assert len(refused) >= 80 - 65
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    # What nobody waits for any more is dropped, and the model is free for others.
+    began = time.monotonic()
+    assert server.post({"inputs": "tea"}).status_code == 200
+    assert time.monotonic() - began < 3

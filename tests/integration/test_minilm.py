@@ -15,7 +15,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 
+from server.triton.binary import find
+from server.triton.process import TritonProcess, free_ports
 from tests.models import texts
 from tests.serving import BACKEND, TRITON, Server
 
@@ -135,24 +138,45 @@ def test_no_torch_in_any_process(minilm_server: Server) -> None:
     assert any("onnxruntime" in region.path for region in minilm_server.child(BACKEND).memory_maps())
 
 
-def test_a_plain_triton_client_gets_the_same_answer(server: Server, reference: Any) -> None:
-    import tritonclient.grpc as triton
+def test_a_plain_triton_serves_the_entry_to_a_plain_client(repository: Path, reference: Any, tmp_path: Path) -> None:
+    async def scenario() -> Any:
+        ports = free_ports()
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("TRITON_HF")}
+        triton = await TritonProcess.start(
+            find(tmp_path, environ), repository, ports, "triton_hf_test_", environ, control="none"
+        )
+        try:
+            return await asyncio.to_thread(ask_plainly, ports.grpc)
+        finally:
+            await triton.stop()
 
-    [port] = [line.rpartition(":")[2] for line in server.text.splitlines() if "Started GRPCInferenceService" in line]
-    client = triton.InferenceServerClient(f"127.0.0.1:{port.strip()}")
-    inputs = []
-    for name, value in (
-        ("body", json.dumps({"inputs": TEXTS[0]})),
-        ("content_type", "application/json"),
-        ("accept", ""),
-    ):
-        tensor = triton.InferInput(name, [1, 1], "BYTES")
-        tensor.set_data_from_numpy(np.array([[value.encode()]], dtype=object))
-        inputs.append(tensor)
-    result = client.infer("minilm", inputs)
-    vector = np.array(json.loads(result.as_numpy("body")[0][0]))
-    client.close()
+    vector = np.array(asyncio.run(scenario()))
     assert np.abs(vector - reference[0]).max() < 1e-4
+
+
+def ask_plainly(port: int) -> Any:
+    """What a stranger's tritonclient gets for the first text, and that `body_file` opens nothing."""
+    client = triton.InferenceServerClient(f"127.0.0.1:{port}")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if client.is_model_ready("minilm"):
+                break
+        except triton.InferenceServerException:
+            pass
+        time.sleep(0.1)
+
+    def tensor(name: str, value: str) -> Any:
+        item = triton.InferInput(name, [1, 1], "BYTES")
+        item.set_data_from_numpy(np.array([[value.encode()]], dtype=object))
+        return item
+
+    inputs = [tensor("body", json.dumps({"inputs": TEXTS[0]})), tensor("content_type", ""), tensor("accept", "")]
+    result = client.infer("minilm", inputs, client_timeout=10)
+    with pytest.raises(triton.InferenceServerException, match="400 MalformedBody"):
+        client.infer("minilm", [*inputs, tensor("body_file", "/etc/passwd")], client_timeout=10)
+    client.close()
+    return json.loads(result.as_numpy("body")[0][0])
 
 
 def test_the_readmes_examples(minilm_server: Server) -> None:

@@ -59,7 +59,7 @@ def test_hooks_around_a_batched_model(scripts: Server, built: Callable[..., Path
 
     answers = asyncio.run(send())
     for text, answer in zip(inputs, answers, strict=True):
-        assert (answer.status_code, answer.headers["x-labels"]) == (200, "3")
+        assert (answer.status_code, answer.headers["x-labels"], answer.headers["x-threads"]) == (200, "3", "1")
         assert answer.json() == {"best": theirs(text)[0]["label"]}
     assert len({answer.json()["best"] for answer in answers}) > 1
 
