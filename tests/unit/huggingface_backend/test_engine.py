@@ -129,7 +129,8 @@ def test_a_giant_text_is_answered_beside_the_others(loaded: Loaded) -> None:
     assert isinstance(outcomes[2], InvalidInput)
 
 
-def test_a_cancelled_call_stops_costing(loaded: Loaded) -> None:
+def test_a_cancelled_call_stops_costing(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_backend.engine.PATIENCE", 0.0)
     rows = loaded.session.counters.rows
     outcomes: list[object] = []
     finished = threading.Event()
