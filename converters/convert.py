@@ -119,7 +119,11 @@ class Converter:
             with FileLock(target.with_suffix(".lock")):
                 cached = entry.is_entry(target)
                 if not cached:
-                    with entry.being_written(target) as unfinished, resolved.folder(target.parent, progress) as folder:
+                    entry.sweep(target)
+                    with (
+                        entry.being_written(target) as unfinished,
+                        resolved.folder(unfinished.parent, progress) as folder,
+                    ):
                         _Conversion(resolved, folder, unfinished, options, key, source, progress).run(cancelled)
         except OSError as error:
             reason = error.strerror or str(error)

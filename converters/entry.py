@@ -60,6 +60,12 @@ def being_written(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def sweep(target: Path) -> None:
+    """Remove what a killed conversion of the same target left; its caller holds the target's lock."""
+    for scratch in target.parent.glob(f".{target.name}-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def place(artifact: Path, repository: Path, name: str) -> Path:
     """Copy a finished entry into a repository under a name. Big files are linked where the disk allows it.
 

@@ -83,7 +83,7 @@ class Archive:
 
     @contextmanager
     def folder(self, scratch: Path, progress: Progress) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpacked-") as target:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="unpacked-") as target:
             with progress.stage(f"unpacking {self.path.name}", Path(target)):
                 extract(self.path, Path(target))
             yield Path(target)

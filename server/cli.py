@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -129,11 +130,21 @@ def checked_name(name: str) -> str:
 
 def main() -> None:
     """Exit codes: 0 done, 1 the work failed, 2 wrong usage."""
+    code: Any = 0
     try:
         cli(prog_name="triton-hf")
     except (ConversionError, ServerError, EntryError) as error:
         click.echo(f"triton-hf: {error}", err=True)
-        sys.exit(1)
+        code = 1
+    except SystemExit as leaving:
+        code = leaving.code
+    if threading.active_count() > 1:
+        # A download that was given up has threads which the interpreter would wait for.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+    sys.exit(code)
 
 
 def _options(given: dict[str, Any]) -> Any:

@@ -7,11 +7,11 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
@@ -26,6 +26,8 @@ from server.metrics import Metrics
 from server.rundir import RunDir
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DRAIN = 16.0
 """Seconds for requests in flight to end after SIGTERM; with Triton's own end it stays under 25."""
@@ -147,7 +149,7 @@ class _Server:
     async def _load(self, keeper: Keeper, adapter: Adapter) -> None:
         starting = asyncio.create_task(keeper.start())
         try:
-            entries = await asyncio.to_thread(self._entries)
+            entries = await _in_daemon_thread(self._entries)
         except BaseException:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
@@ -191,6 +193,27 @@ class _Server:
         if serving.repository is not None:
             return [(name, place(artifact.path, serving.repository, name))]
         return [(name, artifact.path)]
+
+
+async def _in_daemon_thread(function: Callable[[], T]) -> T:
+    """Run a function that may take minutes and cannot be interrupted, without the process's end waiting for it."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(method: Callable[[Any], None], value: object) -> None:
+        if not future.done():
+            method(value)
+
+    def work() -> None:
+        try:
+            arguments: tuple[Any, object] = (future.set_result, function())
+        except BaseException as error:
+            arguments = (future.set_exception, error)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, *arguments)
+
+    threading.Thread(target=work, name="conversion", daemon=True).start()
+    return await future
 
 
 async def _drained(invoker: Invoker, http: _HTTP) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,12 +28,14 @@ class Hub:
     repositories: dict[str, Repository]
     url: str = ""
     requests: list[str] = field(default_factory=list)
+    stalled: set[str] = field(default_factory=set)
+    """Files whose download never ends."""
 
 
 @contextmanager
 def serve(repositories: dict[str, Repository]) -> Iterator[Hub]:
     """Serve repositories until the block ends."""
-    hub = Hub(repositories)
+    hub, stop = Hub(repositories), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -76,6 +78,8 @@ def serve(repositories: dict[str, Repository]) -> Iterator[Hub]:
             if not file.is_file():
                 self._reply(404, b"", {"x-error-code": "EntryNotFound"}, body)
                 return
+            if body and file.name in hub.stalled:
+                stop.wait()
             content = file.read_bytes()
             etag = hashlib.sha256(content).hexdigest()
             self._reply(200, content, {"x-repo-commit": commit, "etag": f'"{etag}"'}, body)
@@ -86,7 +90,9 @@ def serve(repositories: dict[str, Repository]) -> Iterator[Hub]:
                 self.send_header(key, value)
             self.end_headers()
             if body:
-                self.wfile.write(content)
+                # A client that was killed in the middle is part of the tests.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self.wfile.write(content)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.url = f"http://127.0.0.1:{server.server_port}"
@@ -95,5 +101,6 @@ def serve(repositories: dict[str, Repository]) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        stop.set()
         server.shutdown()
         server.server_close()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.models import texts
-from tests.serving import Server, run_cli
+from tests.serving import Server, free_port, run_cli
 
 USER_CODE = Path(__file__).parents[1] / "user_code"
 
@@ -120,7 +120,7 @@ def test_a_script_that_cannot_be_loaded_is_one_line(
     shutil.copytree(built("bert", num_labels=3), folder)
     (folder / "code").mkdir()
     (folder / "code" / "inference.py").write_text(script)
-    ended = run_cli("serve", str(folder), "--cache", str(cache), "--port", "18999", "--host", "127.0.0.1")
+    ended = run_cli("serve", str(folder), "--cache", str(cache), "--port", str(free_port()), "--host", "127.0.0.1")
     assert ended.returncode == 1
     assert expected in ended.stderr.splitlines()[-1]
 

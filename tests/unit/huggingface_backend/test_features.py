@@ -116,3 +116,23 @@ def test_normalize_embeddings_is_a_parameter(minilm_entry: Any, ask: Any) -> Non
     assert length > 1.5
     assert np.abs(np.array(plain) / length - np.array(unit)).max() < 1e-6
     assert isinstance(bad, InvalidInput)
+
+
+def test_modules_only_sentence_transformers_knows_run_on_torch(
+    built: Callable[..., Path], convert: Any, ask: Any, tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
+
+    transformer = Transformer(str(built("bert", head=False)), max_seq_length=16)
+    model = SentenceTransformer(modules=[transformer, Pooling(32, "mean"), Dense(32, 8)], device="cpu")
+    model.save(str(tmp_path / "dense"))
+    artifact = convert(tmp_path / "dense")
+    assert artifact.manifest.tier == "torch"
+    assert "Dense" in artifact.manifest.notes[0]
+    assert not list((artifact.path / "1").glob("*.onnx"))
+    inputs = texts(8, longest=20)
+    expected = np.stack([model.encode(text) for text in inputs])
+    [many, one] = ask(artifact, [{"inputs": inputs}, {"inputs": inputs[0]}])
+    assert np.abs(np.array(many) - expected).max() < 1e-5
+    assert np.abs(np.array(one) - expected[0]).max() < 1e-5
