@@ -7,11 +7,11 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import uvicorn
 
@@ -19,6 +19,7 @@ from converters.convert import Converter, Options
 from converters.entry import is_entry, place
 from converters.progress import Lines
 from server.app import Adapter
+from server.background import Background
 from server.errors import ServerError
 from server.invocations import Invoker
 from server.keeper import Keeper
@@ -27,9 +28,10 @@ from server.rundir import RunDir
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+CLEAN_UP = 2.0
+"""Seconds for a cancelled conversion to remove what it began; the next one of the same model removes the rest."""
 
-DRAIN = 16.0
+DRAIN = 15.0
 """Seconds for requests in flight to end after SIGTERM; with Triton's own end it stays under 25."""
 
 
@@ -89,6 +91,7 @@ class _Server:
         self._serving = serving
         self._listener = listener
         self._cancelled = threading.Event()
+        self._conversion = Background("conversion")
         self._began = time.monotonic()
 
     async def run(self) -> None:
@@ -134,6 +137,7 @@ class _Server:
                 tasks[name].cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
             await keeper.stop()
+            await self._conversion.leave(CLEAN_UP)
             run_dir.remove()
         logger.info("stopped")
 
@@ -149,7 +153,7 @@ class _Server:
     async def _load(self, keeper: Keeper, adapter: Adapter) -> None:
         starting = asyncio.create_task(keeper.start())
         try:
-            entries = await _in_daemon_thread(self._entries)
+            entries = await self._conversion.run(self._entries)
         except BaseException:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
@@ -193,27 +197,6 @@ class _Server:
         if serving.repository is not None:
             return [(name, place(artifact.path, serving.repository, name))]
         return [(name, artifact.path)]
-
-
-async def _in_daemon_thread(function: Callable[[], T]) -> T:
-    """Run a function that may take minutes and cannot be interrupted, without the process's end waiting for it."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(method: Callable[[Any], None], value: object) -> None:
-        if not future.done():
-            method(value)
-
-    def work() -> None:
-        try:
-            arguments: tuple[Any, object] = (future.set_result, function())
-        except BaseException as error:
-            arguments = (future.set_exception, error)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *arguments)
-
-    threading.Thread(target=work, name="conversion", daemon=True).start()
-    return await future
 
 
 async def _drained(invoker: Invoker, http: _HTTP) -> None:
