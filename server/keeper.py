@@ -179,6 +179,8 @@ class Keeper:
                     self._give_up(f"tritonserver cannot be brought back: {error}")
                     return
                 logger.error("tritonserver did not come back: %s", error)
+                # It may run without its models, and the next turn waits for its end.
+                await self._process.stop()
                 await asyncio.sleep(BACKOFF * 2**attempts)
                 continue
             attempts = 0

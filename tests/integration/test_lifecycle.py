@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from converters.entry import place
 from server.triton.process import remove_shared_memory
 from tests.models import texts
 from tests.serving import BACKEND, TRITON, Server, free_port, run_cli
@@ -134,6 +135,23 @@ def test_deaths_without_end_start_tritonserver_afresh(
     assert server.post({"inputs": "tea"}).status_code == 200
 
 
+@pytest.mark.parametrize("victim", [TRITON, BACKEND])
+def test_what_cannot_be_brought_back_ends_the_server(
+    victim: str, start: Callable[..., Server], repository: Path, tmp_path: Path
+) -> None:
+    entry = place(repository / "classifier", tmp_path / "models", "doomed")
+    server = start("--repository", str(tmp_path / "models")).wait()
+    processes = server.tree()
+    (entry / "1" / "model.onnx").unlink()
+    server.child(victim).kill()
+    assert server.process.wait(60) == 1
+    last = server.text.splitlines()[-1]
+    assert last.startswith("triton-hf: ")
+    assert "cannot be brought back: doomed: " in last
+    assert "model.onnx cannot be loaded" in last
+    assert not gone(processes, 1)
+
+
 def test_a_taken_port_is_one_line(repository: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -146,8 +164,6 @@ def test_a_taken_port_is_one_line(repository: Path) -> None:
 
 
 def test_a_broken_entry_is_one_line(repository: Path, tmp_path: Path) -> None:
-    from converters.entry import place
-
     entry = place(repository / "classifier", tmp_path, "broken")
     graph = entry / "1" / "model.onnx"
     graph.unlink()
