@@ -32,6 +32,9 @@ DEFAULT_TOKEN_BUDGET = 1024
 GIANT = 50_000
 """Characters above which a text is tokenised beside the waves, by a thread of its own: megabytes take seconds."""
 
+WAVE = 4
+"""Token budgets in one wave: what arrives meanwhile waits for no more than that."""
+
 PATIENCE = 0.5
 """Seconds after which a waiting call is asked, once a wave, whether its client has gone."""
 
@@ -98,11 +101,18 @@ class Engine:
         encoded: list[Row] = []
         while self._receive(active, encoded):
             wave, encoded = encoded, []
-            for pending in active:
+            left = WAVE * self._budget
+            # The oldest call goes on in every wave; behind it, who had fewer waves comes first.
+            for pending in [*active[:1], *sorted(active[1:], key=lambda pending: pending.waves)]:
+                if left <= 0:
+                    break
                 # Asking costs a message to tritonserver, so only calls that take their time are asked.
                 if time.monotonic() - pending.since > PATIENCE and pending.cancelled():
                     pending.settle(RequestError("cancelled by the client", 499))
-                wave += pending.take(self._budget)
+                rows = list(pending.take(self._budget))
+                pending.waves += 1
+                left -= sum(row.size for row in rows)
+                wave += rows
             active = [pending for pending in active if not pending.exhausted]
             try:
                 self._run(wave)

@@ -34,6 +34,8 @@ class Pending:
         self.cancelled = cancelled
         self.settled = False
         self.since = time.monotonic()
+        self.waves = 0
+        """Waves it took part in."""
         self._task, self._done = task, done
         self._outputs: list[NDArray[Any] | None] = [None] * len(call.texts)
         self._left = len(call.texts)
