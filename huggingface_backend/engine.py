@@ -27,7 +27,7 @@ from huggingface_backend.tokenization import TextTokenizer, TokenizeOptions
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_TOKEN_BUDGET = 1024
+DEFAULT_TOKEN_BUDGET = 2048
 
 GIANT = 50_000
 """Characters above which a text is tokenised beside the waves, by a thread of its own: megabytes take seconds."""

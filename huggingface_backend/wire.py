@@ -27,7 +27,7 @@ MAX_BATCH_SIZE = 64
 
 PARAMETERS = {
     "program": "The script in the entry's `code/` folder; `inference.py` if absent.",
-    "token_budget": "Tokens in one run of the graph, padding included; 1024 if absent.",
+    "token_budget": "Tokens in one run of the graph, padding included; 2048 if absent.",
     "threads": "Threads of ONNX Runtime; one for each core this process may use if absent.",
 }
 """What may stand under `parameters` in an entry's config.pbtxt, as string values."""
