@@ -20,7 +20,8 @@ from typing import Any
 from tokenizers import Encoding
 
 from huggingface_backend.errors import InvalidInput, ModelError, RequestError, first_line
-from huggingface_backend.rows import Done, Pending, Row, cut, encode, never
+from huggingface_backend.messages import Done, never
+from huggingface_backend.rows import Pending, Row, cut, encode
 from huggingface_backend.session import Batch, Session
 from huggingface_backend.tasks.base import Task
 from huggingface_backend.tokenization import TextTokenizer, TokenizeOptions

@@ -87,3 +87,20 @@ def first_line(error: BaseException) -> str:
     """An exception's first line, for messages; its class where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0][:500] if lines else type(error).__name__
+
+
+def describe(value: object) -> str:
+    """A value's kind, for messages, in JSON's words where it has one."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, dict):
+        return f"an object with {', '.join(map(repr, list(value)[:5])) or 'no keys'}"
+    return f"a {type(value).__name__}"

@@ -12,7 +12,7 @@ from huggingface_backend.errors import EntryError
 FILE = "manifest.json"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when an older backend could not read a newer manifest rightly."""
 
 Tier = Literal["fast", "torch", "script"]
@@ -96,6 +96,8 @@ class Manifest:
     gate: Gate = field(default_factory=Gate)
     notes: tuple[str, ...] = ()
     """Why the model is not in a faster tier, one line each."""
+    hooks: tuple[str, ...] = ()
+    """What the script overrides, in the order of `script.HOOKS`."""
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -114,6 +116,7 @@ class Manifest:
             fields["gate"] = Gate(**fields["gate"])
             fields["labels"] = {int(index): label for index, label in fields["labels"].items()}
             fields["notes"] = tuple(fields["notes"])
+            fields["hooks"] = tuple(fields["hooks"])
             if fields["pooling"] is not None:
                 fields["pooling"]["modes"] = tuple(fields["pooling"]["modes"])
                 fields["pooling"] = Pooling(**fields["pooling"])

@@ -6,10 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from huggingface_backend.decoder_encoder import JSON
-from huggingface_backend.errors import InvalidInput, RequestError
-from huggingface_backend.rows import never
-from huggingface_backend.tasks.base import describe
+from huggingface_backend.errors import InvalidInput, RequestError, describe
+from huggingface_backend.media_types import JSON
+
+Done = Callable[[object], None]
+"""Takes a call's answer or its RequestError, once, from any thread."""
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass(slots=True)

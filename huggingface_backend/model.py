@@ -10,16 +10,20 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from huggingface_backend import lifeline, wire
 from huggingface_backend.errors import EntryError, MalformedBody, ModelError, RequestError, first_line
-from huggingface_backend.handler import Handler
+from huggingface_backend.loading import load
 from huggingface_backend.messages import Request, Respond, Response
-from huggingface_backend.session import Counters
+from huggingface_backend.predictor import Runtime
+from huggingface_backend.script import PROGRAM
+
+if TYPE_CHECKING:
+    from huggingface_backend.session import Counters
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +39,17 @@ class TritonPythonModel:
         parameters = {
             key: value["string_value"] for key, value in json.loads(args["model_config"])["parameters"].items()
         }
+        if "threads" in parameters:
+            # For torch and the like in a script, which read it when they are imported.
+            os.environ.setdefault("OMP_NUM_THREADS", parameters["threads"])
         folder = Path(args["model_repository"]) / args["model_version"]
         metrics = _Metrics(name)
         try:
-            self._handler = Handler(
+            self._handler = load(
                 name,
                 folder,
-                program=parameters.get("program", ""),
-                token_budget=int(parameters.get("token_budget", "0")),
-                threads=int(parameters.get("threads", "0")),
+                program=parameters.get("program", PROGRAM),
+                runtime=_runtime(parameters),
                 report=metrics.update,
             )
         except EntryError as error:
@@ -169,6 +175,15 @@ class _TritonLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         log = {logging.ERROR: pb_utils.Logger.log_error, logging.WARNING: pb_utils.Logger.log_warn}
         log.get(record.levelno, pb_utils.Logger.log_info)(self.format(record))
+
+
+def _runtime(parameters: dict[str, str]) -> Runtime:
+    """What config.pbtxt and the operator say; ValueError where a number is none."""
+    return Runtime(
+        token_budget=int(parameters.get("token_budget", "0")),
+        threads=int(parameters.get("threads", "0")),
+        follow_references=os.environ.get(wire.FOLLOW_ENV) == "1",
+    )
 
 
 def _item(request: Any, name: str) -> bytes | None:

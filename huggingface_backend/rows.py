@@ -13,17 +13,11 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from huggingface_backend.errors import ModelError, RequestError
+from huggingface_backend.messages import Done
 from huggingface_backend.tasks.base import Call, Task
 from huggingface_backend.tokenization import TextTokenizer
 
 logger = logging.getLogger(__name__)
-
-Done = Callable[[object], None]
-"""Told an answer, or the RequestError that ended the call. Called once, from any thread."""
-
-
-def never() -> bool:
-    return False
 
 
 class Pending:

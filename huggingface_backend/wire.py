@@ -41,6 +41,9 @@ SPOOL_ENV = "TRITON_HF_SPOOL"
 KEEPER_ENV = "TRITON_HF_KEEPER"
 """Where the keeper tells its backends the Unix socket on which it watches them live."""
 
+FOLLOW_ENV = "TRITON_HF_FOLLOW_REFERENCES"
+"""1 lets pipelines open URLs and paths that stand in requests."""
+
 MEDIA_TYPE_JSON = "application/json"
 
 _NAME = re.compile(r"[0-9a-f]{32}")

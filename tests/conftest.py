@@ -16,6 +16,7 @@ from converters.entry import place
 from converters.progress import Lines
 from huggingface_backend.errors import RequestError
 from huggingface_backend.handler import Handler
+from huggingface_backend.loading import load
 from huggingface_backend.messages import Request, Response
 from tests import models
 from tests.serving import Server
@@ -66,7 +67,7 @@ def ask() -> Iterator[Callable[..., list[Any]]]:
     def ask(artifact: Artifact, bodies: list[Any]) -> list[Any]:
         handler = handlers.get(artifact.path)
         if handler is None:
-            handler = handlers[artifact.path] = Handler("model", artifact.path / "1")
+            handler = handlers[artifact.path] = load("model", artifact.path / "1")
         outcomes: list[Any] = [None] * len(bodies)
         done = threading.Semaphore(0)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from huggingface_backend.errors import InvalidInput
+from huggingface_backend.errors import InvalidInput, describe
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.tokenization import Text, TokenizeOptions
 
@@ -72,20 +72,3 @@ def as_texts(inputs: object, task: str) -> tuple[list[str], bool]:
                 raise InvalidInput(f"{task} takes texts, but inputs[{index}] is {describe(item)}")
         return list(inputs), False
     raise InvalidInput(f"{task} takes a text or a list of texts as inputs, not {describe(inputs)}")
-
-
-def describe(value: object) -> str:
-    """A JSON value's kind, for messages."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "a text"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, dict):
-        return f"an object with {', '.join(map(repr, list(value)[:5])) or 'no keys'}"
-    return f"a {type(value).__name__}"

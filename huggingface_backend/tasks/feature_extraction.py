@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from huggingface_backend.errors import InvalidInput
-from huggingface_backend.tasks.base import Call, Task, as_texts, describe
+from huggingface_backend.errors import InvalidInput, describe
+from huggingface_backend.tasks.base import Call, Task, as_texts
 from huggingface_backend.tokenization import Text, TokenizeOptions
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huggingface_backend.errors import EntryError, InvalidInput
+from huggingface_backend.errors import EntryError, InvalidInput, describe
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.tasks.base import Call, Task, as_texts, describe, only
+from huggingface_backend.tasks.base import Call, Task, as_texts, only
 from huggingface_backend.tokenization import Text, TokenizeOptions
 
 if TYPE_CHECKING:

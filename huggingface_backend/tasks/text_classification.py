@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huggingface_backend.errors import InvalidInput
+from huggingface_backend.errors import InvalidInput, describe
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.tasks.base import Call, Task, describe, only
+from huggingface_backend.tasks.base import Call, Task, only
 from huggingface_backend.tokenization import Text, TokenizeOptions
 
 if TYPE_CHECKING:

@@ -38,9 +38,11 @@ def test_every_parameter_of_an_entry_is_documented_and_read() -> None:
 
 
 def test_environment_variables_are_read_in_one_place() -> None:
-    # The keeper tells its backends where its socket and spool are; the worker quiets a library.
+    # The keeper tells its backends where its socket and spool are; the worker quiets a library; the child processes of
+    # a script find what it finds; SageMaker's own names are read where scripts import them from.
     ours = {"server/settings.py", "server/cli.py", "converters/worker/main.py"}
-    ours |= {"huggingface_backend/lifeline.py", "huggingface_backend/model.py"}
+    ours |= {"huggingface_backend/lifeline.py", "huggingface_backend/model.py", "huggingface_backend/script.py"}
+    ours |= {"huggingface_backend/compat/sagemaker_inference/environment.py"}
     for package in ("server", "converters", "huggingface_backend"):
         for path in (ROOT / package).rglob("*.py"):
             name = str(path.relative_to(ROOT))

@@ -58,9 +58,9 @@ def test_the_fast_path_loads_neither_torch_nor_transformers(minilm_entry: Any) -
     code = (
         "import sys, threading\n"
         "from pathlib import Path\n"
-        "from huggingface_backend.handler import Handler\n"
+        "from huggingface_backend.loading import load\n"
         "from huggingface_backend.messages import Request\n"
-        "handler = Handler('m', Path(sys.argv[1]))\n"
+        "handler = load('m', Path(sys.argv[1]))\n"
         "done = threading.Semaphore(0)\n"
         'handler.handle([(Request(b\'{"inputs": "tea"}\'), lambda outcome: done.release())])\n'
         "assert done.acquire(timeout=30)\n"

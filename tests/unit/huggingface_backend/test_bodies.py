@@ -18,8 +18,6 @@ from huggingface_backend.errors import (
     MalformedBody,
     ModelError,
     ScriptStatus,
-    UnacceptableType,
-    UnsupportedType,
     parse_wire,
 )
 from huggingface_backend.manifest import Gate, Manifest, Pooling, TokenizerFacts
@@ -66,20 +64,6 @@ def test_arrays_become_lists() -> None:
 def test_what_json_has_no_word_for_is_refused(content: Any) -> None:
     with pytest.raises(ModelError):
         decoder_encoder.encode(content)
-
-
-def test_types() -> None:
-    assert decoder_encoder.accepted("") == ["application/json"]
-    assert decoder_encoder.accepted("text/csv;q=0.5, image/png, */*;q=0.1") == [
-        "image/png",
-        "text/csv",
-        "application/json",
-    ]
-    assert decoder_encoder.accepted("text/csv;q=0") == ["application/json"]
-    with pytest.raises(UnacceptableType):
-        decoder_encoder.choose("image/png")
-    with pytest.raises(UnsupportedType):
-        decoder_encoder.decode(b"x", "application/x-nothing")
 
 
 def test_errors_cross_the_wire() -> None:

@@ -1,0 +1,1 @@
+"""multi-model-server's name, for scripts that import from it."""

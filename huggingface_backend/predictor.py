@@ -1,0 +1,96 @@
+"""What answers a call: the engine or the torch pipeline, built for an entry, and as a script sees it."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from huggingface_backend.errors import EntryError, RequestError
+from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
+from huggingface_backend.messages import Done, never
+
+if TYPE_CHECKING:
+    from huggingface_backend.session import Counters
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a model runs here: what the machine and the operator decide, and no conversion."""
+
+    token_budget: int = 0
+    """Tokens in one run of the graph; 0 for the default."""
+    threads: int = 0
+    """Threads of ONNX Runtime; 0 for one a core."""
+    follow_references: bool = False
+    """Whether a pipeline may open URLs and paths in requests."""
+
+
+class Predictor(Protocol):
+    """The engine or the torch pipeline."""
+
+    def submit(
+        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+    ) -> None:
+        """Take a call; `done` is told its end, before this returns or later."""
+
+    def close(self) -> None: ...
+
+
+class Pipeline:
+    """The engine to a script that overrides no model_fn: called like a transformers pipeline."""
+
+    def __init__(self, task: str, predictor: Predictor) -> None:
+        self.task = task
+        self._predictor = predictor
+
+    def __call__(self, inputs: object, **parameters: Any) -> Any:
+        """The answer to one call; its failure is raised as a RequestError."""
+        outcomes: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._predictor.submit(inputs, parameters, outcomes.put)
+        outcome = outcomes.get()
+        if isinstance(outcome, RequestError):
+            raise outcome
+        return outcome
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the accelerated pipeline can be called and knows its task; it has no {name!r}. "
+            "A script that needs it defines model_fn and returns transformers.pipeline(…)"
+        )
+
+
+def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[Counters], None]) -> Predictor | None:
+    """The predictor of an entry's version folder; None where a script brings the model.
+
+    The imports are here so that such a script finds ONNX Runtime, tokenizers and torch unimported, and its own
+    versions of them win. EntryError says in one line what does not work.
+    """
+    if manifest.tier == "script":
+        return None
+    if manifest.tier == "torch":
+        from huggingface_backend.torch_pipeline import TorchPipeline
+
+        return TorchPipeline(manifest.task, folder, follow=runtime.follow_references)
+    from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Engine
+    from huggingface_backend.session import Session
+    from huggingface_backend.tasks import TASKS
+    from huggingface_backend.tokenization import TextTokenizer
+
+    if manifest.task not in TASKS:
+        raise EntryError(f"{manifest.task} has no fast path; the manifest was written by another version")
+    session = Session(folder / GRAPH, runtime.threads)
+    return Engine(
+        TASKS[manifest.task](manifest),
+        lambda: TextTokenizer(folder / TOKENIZER, manifest.tokenizer),
+        session,
+        runtime.token_budget or DEFAULT_TOKEN_BUDGET,
+        lambda: report(session.counters),
+    )
+
+
+def for_script(manifest: Manifest, predictor: Predictor) -> Any:
+    """The model that a script gets: the pipeline of transformers where that is what runs, else its likeness."""
+    return getattr(predictor, "pipeline", None) or Pipeline(manifest.task, predictor)
