@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from converters.errors import ConversionError
@@ -20,11 +21,17 @@ def extract(archive: Path, target: Path) -> None:
     Absolute paths, `..`, links out of the folder, devices, too many entries and too many bytes are refused with
     a ConversionError that names the entry.
     """
-    ceiling = min(MAX_BYTES, MAX_RATIO * archive.stat().st_size + 2**20)
+    with reading(archive) as tar:
+        for member in bounded(tar, archive):
+            tar.extract(member, target, filter="data")
+
+
+@contextmanager
+def reading(archive: Path) -> Iterator[tarfile.TarFile]:
+    """A tar to be read from front to back; what is wrong with it is a ConversionError."""
     try:
         with tarfile.open(archive, "r|*") as tar:
-            for member in _bounded(tar, ceiling):
-                tar.extract(member, target, filter="data")
+            yield tar
     except tarfile.FilterError as error:
         raise ConversionError(f"{archive.name} is refused: {error}") from error
     except (tarfile.TarError, EOFError) as error:
@@ -35,7 +42,9 @@ def extract(archive: Path, target: Path) -> None:
         raise
 
 
-def _bounded(tar: tarfile.TarFile, ceiling: int) -> Iterator[tarfile.TarInfo]:
+def bounded(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
+    """A tar's members; ConversionError when they become too many or too large."""
+    ceiling = min(MAX_BYTES, MAX_RATIO * archive.stat().st_size + 2**20)
     total = 0
     for count, member in enumerate(tar, 1):
         total += member.size

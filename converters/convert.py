@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 import shutil
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -14,18 +15,17 @@ from typing import Any
 
 from filelock import FileLock
 
-from converters import entry
-from converters.digest import walk
+from converters import entry, packages
+from converters.code import normal_program, submitted_folder
+from converters.digest import Digests, walk
 from converters.errors import ConversionError, GateError
+from converters.plan import REQUIREMENTS, Ask, Plan, plan
 from converters.progress import Progress
-from converters.scripts import hooks
-from converters.sentence_transformers import UnsupportedModuleError, read_pooling
-from converters.sources import Source, resolve
-from converters.tasks import canonical, choose_task
+from converters.sources import Folder, Source, resolve
+from converters.tasks import canonical
 from converters.worker import protocol
-from huggingface_backend.manifest import TOKENIZER, Gate, Manifest, Tier, TokenizerFacts
-from huggingface_backend.script import CODE, PROGRAM
-from huggingface_backend.tasks import TASKS
+from huggingface_backend.manifest import FORMAT, TOKENIZER, Gate, Manifest, TokenizerFacts
+from huggingface_backend.script import CODE, PACKAGES, PROGRAM
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,16 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Options:
-    """What a conversion is asked for; all of it is in the cache's key."""
+    """What a conversion is asked for; all of it is in the cache's key, a folder by its content."""
 
     task: str | None = None
     program: str = PROGRAM
+    """A file or module in code/."""
     trust_remote_code: bool = False
     torch: bool = False
     """Make no graph: the torch tier."""
+    submit_directory: str | None = None
+    """A local folder, or its file:// URL, to take in place of the model's code/."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,17 @@ class Converter:
         """
         if options.task is not None:
             options = replace(options, task=canonical(options.task))
+        options = replace(options, program=normal_program(options.program))
         given = Path(source).expanduser()
         if entry.is_entry(given):
             return Artifact(given, Manifest.read(given / entry.VERSION), given.resolve().name, cached=True)
         resolved = resolve(source, self._cache, revision, token)
+        code, ignored = submitted_folder(
+            options.submit_directory, resolved.path if isinstance(resolved, Folder) else None
+        )
+        if ignored is not None:
+            progress.note(ignored)
+        options = replace(options, submit_directory=None if code is None else str(code))
         on_torch = replace(options, torch=True)
         if fall_back and not self._has(resolved, options) and self._has(resolved, on_torch):
             options = on_torch
@@ -103,28 +113,51 @@ class Converter:
             return self._make(source, resolved, on_torch, progress, cancelled)
 
     def _has(self, resolved: Source, options: Options) -> bool:
-        return entry.is_entry(self._path(_key(resolved, options)))
+        return entry.is_entry(self._path(self._key(resolved, options)))
 
     def _path(self, key: str) -> Path:
         return self._cache / "artifacts" / key
+
+    def _key(self, source: Source, options: Options) -> str:
+        code = options.submit_directory
+        facts = {
+            "source": source.identity,
+            "tag": source.hub_tag,
+            "options": asdict(replace(options, submit_directory=None)),
+            "code": None if code is None else Digests(self._cache / "digests.json").of(Path(code)),
+            "versions": _versions(),
+            "python": platform.python_version_tuple()[:2],
+            "format": FORMAT,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _holds(self, target: Path) -> bool:
+        """Whether the packages of an entry's own are still what its requirements come to in this environment."""
+        requirements = target / entry.VERSION / CODE / REQUIREMENTS
+        if not requirements.is_file():
+            return True
+        installed = Manifest.read(target / entry.VERSION).versions.get(REQUIREMENTS)
+        return installed in (None, packages.digest(requirements, self._cache))
 
     def _make(
         self, source: str, resolved: Source, options: Options, progress: Progress, cancelled: Event | None
     ) -> Artifact:
         """The cached entry, or a new one; whoever else makes the same one is waited for."""
-        key = _key(resolved, options)
+        key = self._key(resolved, options)
         target = self._path(key)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(target.with_suffix(".lock")):
-                cached = entry.is_entry(target)
+                cached = entry.is_entry(target) and self._holds(target)
                 if not cached:
                     entry.sweep(target)
                     with (
                         entry.being_written(target) as unfinished,
                         resolved.folder(unfinished.parent, progress) as folder,
                     ):
-                        _Conversion(resolved, folder, unfinished, options, key, source, progress).run(cancelled)
+                        _Conversion(
+                            resolved, folder, unfinished, options, key, source, progress, self._cache, cancelled
+                        ).run()
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConversionError(f"the conversion cannot be written to {self._cache}: {reason}") from error
@@ -140,84 +173,96 @@ class _Conversion:
     key: str
     source: str
     progress: Progress
+    cache: Path
+    cancelled: Event | None
 
-    def run(self, cancelled: Event | None) -> None:
+    def run(self) -> None:
         """Fill the target; whatever is raised leaves nothing behind, because the caller drops the target."""
+        decided = self._plan()
         version_folder = entry.stamp(self.target)
-        script = self._script()
-        if script is not None and "model_fn" in hooks(script):
-            manifest = self._without_graph("script", "inference.py brings the model (model_fn)")
-        else:
-            task = choose_task(self.folder, self.options.task, self.resolved.hub_tag)
-            manifest = self._convert(task, version_folder, cancelled)
-        if manifest.tier == "fast":
-            self._copy_code(version_folder)
-        else:
-            self._copy_all(version_folder)
+        versions = _versions()
+        if decided.requirements is not None:
+            # Before the export: what cannot be installed should be known soon.
+            target = version_folder / PACKAGES
+            packages.install(decided.requirements, target, self.cache, self.progress, self.cancelled)
+            versions[REQUIREMENTS] = packages.digest(decided.requirements, self.cache)
+        manifest = self._manifest(decided, version_folder)
+        if manifest.tier != "fast":
+            self._copy_model(version_folder)
+        if decided.code is not None:
+            ignored = shutil.ignore_patterns("__pycache__", ".git")
+            shutil.copytree(decided.code, version_folder / CODE, ignore=ignored)
         manifest = replace(
             manifest,
             key=self.key,
             source=self.source if self.resolved.hub_tag is None else self.resolved.identity,
             revision=self.resolved.identity,
-            versions=_versions(),
+            hooks=tuple(hook.name for hook in decided.hooks),
+            versions=versions,
         )
         parameters = {} if self.options.program == PROGRAM else {"program": self.options.program}
         entry.write_config(self.target, parameters)
         # The manifest comes last: an entry without it is not one.
         manifest.write(version_folder)
 
-    def _convert(self, task: str, version_folder: Path, cancelled: Event | None) -> Manifest:
-        if self.options.torch:
-            return self._without_graph("torch", "the ONNX graph did not answer like PyTorch", task)
-        if task not in TASKS:
-            return self._without_graph("torch", f"{task} has no fast path yet", task)
+    def _plan(self) -> Plan:
+        submitted = self.options.submit_directory
+        ask = Ask(
+            self.options.task,
+            self.options.program,
+            self.options.trust_remote_code,
+            self.options.torch,
+            self.resolved.hub_tag,
+            self.resolved.trusted,
+            None if submitted is None else Path(submitted),
+        )
+        decided = plan(self.folder, ask, {str(path.relative_to(self.folder)) for path in walk(self.folder)})
+        for note in decided.notes:
+            self.progress.note(note)
+        if decided.problems:
+            raise ConversionError(decided.problems[0])
+        return decided
+
+    def _manifest(self, decided: Plan, version_folder: Path) -> Manifest:
+        if not decided.graph:
+            return self._without_graph(decided)
+        job = protocol.Job(
+            str(self.folder),
+            str(version_folder),
+            decided.task,
+            self.options.trust_remote_code,
+            asdict(decided.pooling) if decided.pooling else None,
+        )
         try:
-            pooling = read_pooling(self.folder) if task == "sentence-embedding" else None
-            job = protocol.Job(
-                str(self.folder),
-                str(version_folder),
-                task,
-                self.options.trust_remote_code,
-                asdict(pooling) if pooling else None,
-            )
-            return _manifest(protocol.run(job, self.progress, cancelled))
-        except (UnsupportedModuleError, protocol.NotExportableError) as error:
+            return _manifest(protocol.run(job, self.progress, self.cancelled))
+        except protocol.NotExportableError as error:
             # What the worker began must not be mistaken for a graph.
             for leftover in [*version_folder.glob("*/"), version_folder / TOKENIZER]:
+                if leftover.name == PACKAGES:
+                    continue
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-            return self._without_graph("torch", str(error), task)
+            return self._without_graph(replace(decided, tier="torch", reasons=(str(error),)))
 
-    def _without_graph(self, tier: Tier, reason: str, task: str | None = None) -> Manifest:
-        self.progress.note(f"not accelerated ({tier} tier): {reason}")
-        if task is None:
-            task = self.options.task or "custom"
-        return Manifest(task=task, tier=tier, gate=Gate(reason="no graph was made"), notes=(reason,))
+    def _without_graph(self, decided: Plan) -> Manifest:
+        self.progress.note(f"not accelerated ({decided.tier} tier): {'; '.join(decided.reasons)}")
+        return Manifest(
+            task=decided.task, tier=decided.tier, gate=Gate(reason="no graph was made"), notes=decided.reasons
+        )
 
-    def _script(self) -> Path | None:
-        """The script that will run, if one will."""
-        path = self.folder / CODE / self.options.program
-        if not path.is_file():
-            return None
-        if not (self.resolved.trusted or self.options.trust_remote_code):
-            self.progress.note(f"{path.name} of the Hub repository is left out: it runs only with HF_TRUST_REMOTE_CODE")
-            return None
-        return path
-
-    def _copy_code(self, version_folder: Path) -> None:
-        if self._script() is not None:
-            shutil.copytree(self.folder / CODE, version_folder / CODE, ignore=shutil.ignore_patterns("__pycache__"))
-
-    def _copy_all(self, version_folder: Path) -> None:
+    def _copy_model(self, version_folder: Path) -> None:
         """Weights and whatever else a script or pipeline may read: the version folder is its model_dir."""
-        keep_code = self._script() is not None
         with self.progress.stage("copying the model", version_folder):
             for path in walk(self.folder):
                 relative = path.relative_to(self.folder)
-                if relative.parts[0] == CODE and not keep_code:
+                if relative.parts[0] == CODE:
                     continue
                 if str(relative) in ("model.py", "manifest.json"):
                     raise ConversionError(
                         f"{relative} at the top of the model collides with Triton's: move it to code/"
+                    )
+                if relative.parts[0] == PACKAGES and (version_folder / PACKAGES).exists():
+                    raise ConversionError(
+                        f"{PACKAGES}/ at the top of the model collides with the folder of its requirements: rename it"
                     )
                 (version_folder / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, version_folder / relative)
@@ -228,16 +273,6 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
     fields["tokenizer"] = TokenizerFacts(**fields["tokenizer"])
     fields["gate"] = Gate(**fields["gate"])
     return Manifest(**fields)
-
-
-def _key(source: Source, options: Options) -> str:
-    facts = {
-        "source": source.identity,
-        "tag": source.hub_tag,
-        "options": asdict(options),
-        "versions": _versions(),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _versions() -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +97,15 @@ class Hub:
     name: str
     identity: str
     hub_tag: str | None
-    ignore: tuple[str, ...]
+    files: tuple[str, ...]
     trusted: bool = False
 
     @contextmanager
     def folder(self, scratch: Path, progress: Progress) -> Iterator[Path]:  # noqa: ARG002
+        yield self.fetch(progress, ignore=_unwanted(self.files))
+
+    def fetch(self, progress: Progress, *, allow: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> Path:
+        """The snapshot with files that fit the patterns, in the Hub client's own cache."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -112,12 +116,13 @@ class Hub:
                     self.repository,
                     revision=self.revision,
                     token=self.token,
-                    ignore_patterns=list(self.ignore),
+                    allow_patterns=None if allow is None else list(allow),
+                    ignore_patterns=list(ignore),
                     tqdm_class=_no_bars(),
                 )
         except OSError as error:
             raise ConversionError(f"{self.repository} cannot be downloaded: {first_line(error)}") from error
-        yield Path(path)
+        return Path(path)
 
 
 def resolve(source: str, cache: Path, revision: str | None = None, token: str | None = None) -> Source:
@@ -135,6 +140,11 @@ def resolve(source: str, cache: Path, revision: str | None = None, token: str | 
             return Archive(path, name, Digests(cache / "digests.json").of(path))
     except OSError as error:
         raise ConversionError(f"{source} cannot be read: {error.strerror}") from error
+    return resolve_hub(source, cache, revision, token)
+
+
+def resolve_hub(source: str, cache: Path, revision: str | None = None, token: str | None = None) -> Hub:
+    """The Hub model of an id."""
     if not _HUB_ID.fullmatch(source):
         raise ConversionError(f"{source} does not exist, and is not a Hub id like organisation/model")
     memory = cache / "hub" / f"{source.replace('/', '--')}@{(revision or 'main').replace('/', '--')}.json"
@@ -156,7 +166,7 @@ def resolve(source: str, cache: Path, revision: str | None = None, token: str | 
         name=source.rpartition("/")[2],
         identity=f"hub:{source}@{facts['commit']}",
         hub_tag=facts["tag"],
-        ignore=_unwanted(facts["files"]),
+        files=tuple(facts["files"]),
     )
 
 
@@ -201,7 +211,7 @@ def _ask_hub(repository: str, revision: str | None, token: str | None) -> dict[s
     return {"commit": info.sha, "tag": info.pipeline_tag, "files": files}
 
 
-def _unwanted(files: list[str]) -> tuple[str, ...]:
+def _unwanted(files: Sequence[str]) -> tuple[str, ...]:
     """Patterns of files not worth their download: other frameworks, and weights that are there twice."""
     ignore = _OTHER_FRAMEWORKS
     if any(file.endswith(".safetensors") for file in files):

@@ -67,23 +67,23 @@ _ARCHITECTURES = (
 )
 
 
-def choose_task(folder: Path, asked: str | None = None, hub_tag: str | None = None) -> str:
-    """The task's canonical name.
+def choose_task(folder: Path, asked: str | None = None, hub_tag: str | None = None) -> tuple[str, str]:
+    """The task's canonical name, and how it was told.
 
     Asked for; else sentence-embedding for a sentence-transformers folder; else the Hub's pipeline tag; else what
     the architecture in config.json says. ConversionError lists the choices where none of that decides.
     """
     if asked:
-        return canonical(asked)
+        return canonical(asked), "asked for"
     if (folder / "modules.json").is_file():
-        return "sentence-embedding"
+        return "sentence-embedding", "modules.json makes it a sentence-transformers model"
     if hub_tag and _known(hub_tag):
-        return canonical(hub_tag)
+        return canonical(hub_tag), "the Hub's tag"
     architectures = read_json(folder / "config.json").get("architectures") or []
     architecture = str(architectures[0]) if architectures else ""
     for ending, task in _ARCHITECTURES:
         if architecture.endswith(ending):
-            return task
+            return task, f"{architecture} in config.json"
     reason = f"{architecture} does not tell the task" if architecture else "config.json names no architecture"
     raise ConversionError(f"{reason}: give --task (or HF_TASK), one of {', '.join(CHOICES)}")
 

@@ -1,7 +1,8 @@
-"""triton-hf: convert and serve."""
+"""triton-hf: convert, serve and check."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -105,8 +106,53 @@ def serve(source: str | None, repository: Path | None, name: str | None, **given
         queue_size=given["queue_size"],
         max_body=(given["max_payload_in_mb"] or UNBOUNDED_MIB) * MIB,
         retry_scripts=given["retry_scripts"],
+        instances=given["instances"],
+        default_accept=given["default_accept"],
+        follow_references=given["follow_references"],
     )
     run(serving, listener)
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as a JSON object.")
+@click.option(
+    "--import",
+    "run_script",
+    is_flag=True,
+    help="Also install the requirements and import the script, as a server would.",
+)
+@settings.options(settings.CONVERSION)
+def check(source: str, as_json: bool, run_script: bool, **given: Any) -> None:
+    """Tell what would become of SOURCE, a Hub id, a folder or a model.tar.gz, without converting or running it.
+
+    Exit code 0 if it would serve, 1 if not.
+    """
+    from converters.check import check as look
+    from converters.check import failed
+    from converters.progress import for_console
+    from converters.report import show
+
+    try:
+        report = look(
+            source,
+            _options(given),
+            given["cache"] or settings.default_cache(),
+            for_console(),
+            revision=given["revision"],
+            token=given["token"],
+            run_script=run_script,
+        )
+    except (ConversionError, EntryError) as error:
+        if as_json:
+            click.echo(json.dumps(failed(source, error).as_json(), indent=2))
+        raise
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+    else:
+        show(report)
+    if not report.serves:
+        raise click.exceptions.Exit(1)
 
 
 def require_one_runtime() -> None:
@@ -154,6 +200,7 @@ def _options(given: dict[str, Any]) -> Any:
         task=given["task"],
         program=given["program"],
         trust_remote_code=given["trust_remote_code"],
+        submit_directory=given["submit_directory"],
     )
 
 

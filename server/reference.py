@@ -20,7 +20,7 @@ toolkit and multi-model-server where these have one, so that an endpoint's envir
 GROUPS = (
     (
         "Conversion",
-        "For `triton-hf convert` and `triton-hf serve`. All but `--token` and `--cache` choose the conversion.",
+        "For `triton-hf convert`, `serve` and `check`. All but `--token` and `--cache` choose the conversion.",
         settings.CONVERSION,
     ),
     ("Serving", "For `triton-hf serve`.", settings.SERVING),
@@ -34,6 +34,8 @@ ARGUMENTS = """\
 | `SOURCE` | A Hub id, a folder, a `model.tar.gz`, or an entry that was converted before. `serve` without it takes `--repository`, else `HF_MODEL_ID`, else SageMaker's model folder. |
 | `--repository DIR` | A Triton model repository: `convert` and `serve SOURCE` put the entry there, `serve` alone serves every entry in it. |
 | `--name NAME` | The model's name; the source's own if absent. |
+| `--json` | `check` prints its report as a JSON object. |
+| `--import` | `check` also installs the requirements and imports the script. |
 """  # noqa: E501
 
 ENTRY = """\

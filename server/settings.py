@@ -66,7 +66,12 @@ CONVERSION = (
         envvar=["SAGEMAKER_PROGRAM"],
         default="inference.py",
         show_default=True,
-        help="The script in the model's code/ folder.",
+        help="The script in the model's code/ folder, as a file or a module.",
+    ),
+    click.option(
+        "--submit-directory",
+        envvar=["SAGEMAKER_SUBMIT_DIRECTORY"],
+        help="A local folder, or its file:// URL, to take in place of the model's code/; anything else is ignored.",
     ),
     click.option(
         "--cache",
@@ -144,6 +149,27 @@ SERVING = (
         default=100,
         show_default=True,
         help="Larger bodies get 413; 0 allows up to 1 GB.",
+    ),
+    click.option(
+        "--default-accept",
+        envvar=["SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"],
+        default="application/json",
+        show_default=True,
+        help="Media type of the answer for clients whose Accept is missing or */*.",
+    ),
+    click.option(
+        "--follow-references/--no-follow-references",
+        envvar=["TRITON_HF_FOLLOW_REFERENCES"],
+        default=False,
+        help="Let pipelines open URLs and file paths that stand in requests in place of an image, audio or video.",
+    ),
+    click.option(
+        "--instances",
+        envvar=["SAGEMAKER_MODEL_SERVER_WORKERS", "SAGEMAKER_NUM_MODEL_WORKERS", "MMS_DEFAULT_WORKERS_PER_MODEL"],
+        type=click.IntRange(min=1),
+        show_default="one a core",
+        help="Processes of a model that answers its requests one by one (a script that predicts, or the torch tier); "
+        "a model whose requests are batched has one, which uses every core.",
     ),
     click.option(
         "--retry-scripts/--no-retry-scripts",

@@ -11,7 +11,6 @@ import pytest
 
 from converters.digest import Digests
 from converters.errors import ConversionError
-from converters.scripts import hooks
 from converters.sentence_transformers import UnsupportedModuleError, read_pooling
 from converters.tasks import ALIASES, CHOICES, PIPELINE_TASKS, canonical, choose_task
 from converters.worker.gate import verdict
@@ -42,12 +41,12 @@ def test_the_tasks_are_those_of_transformers() -> None:
 )
 def test_the_architecture_tells_the_task(architecture: str, task: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}))
-    assert choose_task(tmp_path) == task
-    assert choose_task(tmp_path, hub_tag="fill-mask") == "fill-mask"
-    assert choose_task(tmp_path, hub_tag="sentence-similarity") == task
-    assert choose_task(tmp_path, "ner", "fill-mask") == "token-classification"
+    assert choose_task(tmp_path) == (task, f"{architecture} in config.json")
+    assert choose_task(tmp_path, hub_tag="fill-mask") == ("fill-mask", "the Hub's tag")
+    assert choose_task(tmp_path, hub_tag="sentence-similarity")[0] == task
+    assert choose_task(tmp_path, "ner", "fill-mask") == ("token-classification", "asked for")
     (tmp_path / "modules.json").write_text("[]")
-    assert choose_task(tmp_path, hub_tag="fill-mask") == "sentence-embedding"
+    assert choose_task(tmp_path, hub_tag="fill-mask")[0] == "sentence-embedding"
 
 
 @pytest.mark.parametrize(
@@ -84,18 +83,6 @@ def test_modules_the_fast_path_does_not_know(kinds: list[str], tmp_path: Path) -
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(UnsupportedModuleError, match=kinds[-1]):
         read_pooling(tmp_path)
-
-
-def test_hooks_are_found_without_running_the_script(tmp_path: Path) -> None:
-    script = tmp_path / "inference.py"
-    script.write_text(
-        "raise SystemExit\n"
-        "from elsewhere import my_output as output_fn\n"
-        "def model_fn(model_dir): ...\n"
-        "predict_fn = lambda data, model: data\n"
-        "class A:\n    def input_fn(self): ...\n"
-    )
-    assert hooks(script) == {"model_fn", "predict_fn", "output_fn"}
 
 
 def test_digests_follow_the_content(tmp_path: Path) -> None:
