@@ -33,8 +33,13 @@ class Result:
 class Invoker:
     """Admission, deadline and the one retry, for every model."""
 
-    def __init__(self, keeper: Keeper, *, queue_size: int, timeout: float, retry_scripts: bool) -> None:
-        """`timeout` in seconds. `queue_size` requests may wait beside those of one full batch."""
+    def __init__(
+        self, keeper: Keeper, *, queue_size: int, timeout: float, retry_scripts: bool, default_accept: str
+    ) -> None:
+        """`timeout` in seconds. `queue_size` requests may wait beside those of one full batch.
+
+        `default_accept` is the media type for clients that take any.
+        """
         self.draining = False
         self.in_flight = 0
         self.retries = 0
@@ -42,6 +47,7 @@ class Invoker:
         self._limit = queue_size + wire.MAX_BATCH_SIZE
         self._timeout = timeout
         self._retry_scripts = retry_scripts
+        self._default_accept = default_accept
 
     async def invoke(self, name: str | None, body: bytes, headers: Mapping[str, str]) -> Result:
         """Answer a request. HTTPError has the status of whatever went wrong."""
@@ -60,8 +66,8 @@ class Invoker:
                 model.name,
                 body,
                 headers.get("content-type", wire.MEDIA_TYPE_JSON),
-                headers.get("accept", "*/*"),
-                _attributes(headers) if model.runs_user_code else "",
+                self._accept(headers),
+                json.dumps(dict(headers)) if model.runs_user_code else "",
                 stored,
             )
             try:
@@ -75,15 +81,20 @@ class Invoker:
             if stored:
                 spool.remove(stored)
 
+    def _accept(self, headers: Mapping[str, str]) -> str:
+        accept = headers.get("accept", "")
+        return self._default_accept if accept.strip() in ("", "*/*") else accept
+
     async def _call(self, model: Model, call: Call) -> Answer:
         """The answer, with one more try, alone, for a call whose process died with it."""
-        generation = await model.ready()
+        generation = 0
         while True:
             try:
-                return await self._keeper.client.infer(call, self._timeout)
+                async with model.slot:
+                    generation = await model.ready()
+                    return await self._keeper.client.infer(call, self._timeout)
             except NotReached as error:
                 self._keeper.suspect(model, generation, str(error))
-                generation = await model.ready()
             except ProcessDied as death:
                 self._keeper.suspect(model, generation, str(death))
                 if model.runs_user_code and not self._retry_scripts:
@@ -128,13 +139,3 @@ class Invoker:
         if not models:
             raise Unavailable("the model is not loaded yet")
         raise BadRequest(f"several models are loaded; use /models/NAME/invoke with one of {', '.join(sorted(models))}")
-
-
-def _attributes(headers: Mapping[str, str]) -> str:
-    """The headers a script's context shows, as JSON."""
-    shown = {
-        name: value
-        for name, value in headers.items()
-        if name in ("content-type", "accept") or name.startswith("x-amzn-sagemaker-")
-    }
-    return json.dumps(shown)

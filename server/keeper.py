@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from huggingface_backend.script import CODE
 from server.errors import ServerError
 from server.lifelines import Lifelines
 from server.model import Model
+from server.placing import instances, one_at_a_time, show
 from server.rundir import RunDir
 from server.triton import binary
 from server.triton.client import LoadFailed, ProcessDied, TritonClient
@@ -33,6 +35,11 @@ MAX_RESTARTS = 5
 """Restarts of one thing without a success between them, before the server gives up."""
 MAX_DEATHS = 8
 """Backends that may die in one tritonserver: each leaves its shared memory there, of which containers have little."""
+AHEAD = 2
+"""Requests that Triton holds for each instance of a model which answers them one by one: one more than it works on, so
+that it never waits. The others wait here, where the death of an instance does not reach them."""
+GRACE = 5.0
+"""Seconds that the living instances of a model get to end their requests after one of them has died."""
 BACKOFF = 0.5
 """Seconds before the second restart; doubled for each further one."""
 
@@ -47,7 +54,9 @@ class Keeper:
         *,
         load_deadline: float,
         port_range: range | None = None,
+        instances: int | None = None,
     ) -> None:
+        """`load_deadline` in seconds. `instances` of a model that answers one request after the other."""
         self.models: dict[str, Model] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the ServerError that ends the server: something died and could not be brought back."""
@@ -59,6 +68,7 @@ class Keeper:
         self._environ = environ
         self._load_deadline = load_deadline
         self._port_range = port_range
+        self._instances = instances
         self._lifelines = Lifelines(run_dir.path / "keeper.sock", self._backend_died)
         self._binary: binary.Binary | None = None
         self._process: TritonProcess | None = None
@@ -94,14 +104,19 @@ class Keeper:
         """Show an entry to Triton under a name and load it. ServerError with the reason where that fails."""
         version = entry / VERSION
         manifest = Manifest.read(version)
-        link = self.repository / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(entry.absolute(), target_is_directory=True)
-        model = Model(name, manifest, runs_user_code=(version / CODE).is_dir())
+        count = instances(manifest, self._instances)
+        shown = self.repository / name
+        show(entry, shown, count, queued=one_at_a_time(manifest))
+        model = Model(
+            name,
+            manifest,
+            runs_user_code=(version / CODE).is_dir(),
+            concurrency=AHEAD * count if one_at_a_time(manifest) else None,
+        )
         try:
             await self.client.load(name, self._load_deadline)
         except (LoadFailed, ProcessDied) as error:
-            link.unlink()
+            shutil.rmtree(shown)
             raise ServerError(str(error)) from error
         self.models[name] = model
         await model.came_up()
@@ -196,11 +211,14 @@ class Keeper:
 
     def _recover(self, model: Model) -> None:
         model.went_down()
-        self.client.abandon(model.name)
         self._recoveries[model.name] = asyncio.create_task(self._reload(model))
 
     async def _reload(self, model: Model) -> None:
         began, error = time.monotonic(), ""
+        if self._lifelines.of(model.name):
+            # Only the calls that the dead instance had stay open.
+            await self.client.quiet(model.name, GRACE)
+        self.client.abandon(model.name)
         self._deaths += 1
         if self._deaths > MAX_DEATHS and self._process is not None:
             logger.warning("%d backends have died in this tritonserver: starting it afresh", self._deaths)

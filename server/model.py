@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from huggingface_backend.manifest import Manifest
 
@@ -17,6 +18,8 @@ class Model:
     name: str
     manifest: Manifest
     runs_user_code: bool
+    concurrency: int | None = None
+    """Calls that Triton may hold at once; None for any number."""
 
     def __post_init__(self) -> None:
         self.generation = 0
@@ -25,6 +28,10 @@ class Model:
         self._retrying = 0
         self._changed = asyncio.Condition()
         self._one_retry = asyncio.Lock()
+        self.slot: AbstractAsyncContextManager[Any] = (
+            nullcontext() if self.concurrency is None else asyncio.Semaphore(self.concurrency)
+        )
+        """Held by a call that Triton has."""
 
     async def came_up(self) -> None:
         async with self._changed:

@@ -18,6 +18,7 @@ import uvicorn
 from converters.convert import Converter, Options
 from converters.entry import is_entry, place
 from converters.progress import Lines
+from huggingface_backend import wire
 from server.app import Adapter
 from server.background import Background
 from server.errors import ServerError
@@ -58,6 +59,9 @@ class Serving:
     queue_size: int = 100
     max_body: int = 100 * 2**20
     retry_scripts: bool = False
+    instances: int | None = None
+    default_accept: str = "application/json"
+    follow_references: bool = False
 
 
 def serve(serving: Serving, listener: socket.socket) -> None:
@@ -97,12 +101,19 @@ class _Server:
     async def run(self) -> None:
         serving = self._serving
         run_dir = RunDir()
-        keeper = Keeper(run_dir, serving.environ, load_deadline=serving.startup_timeout, port_range=serving.port_range)
+        keeper = Keeper(
+            run_dir,
+            {**serving.environ, wire.FOLLOW_ENV: str(int(serving.follow_references))},
+            load_deadline=serving.startup_timeout,
+            port_range=serving.port_range,
+            instances=serving.instances,
+        )
         invoker = Invoker(
             keeper,
             queue_size=serving.queue_size,
             timeout=serving.timeout,
             retry_scripts=serving.retry_scripts,
+            default_accept=serving.default_accept,
         )
         metrics = Metrics()
         metrics.in_flight.set_function(lambda: invoker.in_flight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 _NOT_REACHED = ("unknown model", "is not ready", "failed to connect", "Connection refused")
+QUIET = 0.5
+"""Seconds without an answer after which the calls that are left are taken for those of a dead process."""
 _PADDING = b"\0\0\0\0"
 """An empty BYTES item."""
 
@@ -96,6 +99,13 @@ class TritonClient:
         calls.clear()
         for call in abandoned:
             call.cancel()
+
+    async def quiet(self, model: str, timeout: float) -> None:
+        """Returns when calls to a model have stopped ending, at the latest after the timeout (seconds)."""
+        deadline, last, calls = time.monotonic() + timeout, -1, self._calls.get(model, set())
+        while len(calls) != last and calls and time.monotonic() < deadline:
+            last = len(calls)
+            await asyncio.sleep(QUIET)
 
     async def load(self, model: str, timeout: float) -> None:
         """Load a model. Raises LoadFailed with Triton's reason, or ProcessDied."""
