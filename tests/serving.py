@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,10 @@ def run_cli(
 class Server:
     """A server being started; `wait` for it to be ready, or just talk to it."""
 
-    def __init__(self, *arguments: str, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, log: Path, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+    ) -> None:
+        """`under` is a command that runs the server."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
@@ -45,6 +48,7 @@ class Server:
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [
+                    *under,
                     TRITON_HF,
                     "serve",
                     *arguments,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory, scripted: Callable[[str], 
     from converters.entry import place
 
     root = tmp_path_factory.mktemp("scripts")
-    for case in ("hooks", "transform", "own_model", "collisions"):
+    for case in ("hooks", "transform", "own_model", "collisions", "batched", "parallel"):
         place(convert(scripted(case)).path, root, case)
     server = Server("--repository", str(root), log=root / "serve.log").wait()
     yield server
@@ -99,6 +100,61 @@ def test_names_of_our_packages_are_free(scripts: Server) -> None:
     assert answer.json() == dict.fromkeys(("server", "converters", "model", "utils"), "the user")
 
 
+async def together(url: str, bodies: list[Any]) -> list[httpx.Response]:
+    async with httpx.AsyncClient(timeout=60) as client:
+        return await asyncio.gather(*[client.post(url, json=body) for body in bodies])
+
+
+def test_predict_batch_fn_gets_what_the_batcher_gathered(scripts: Server) -> None:
+    url = f"{scripts.url}/models/batched/invoke"
+    answers = asyncio.run(together(url, [{"inputs": f"tea {index}"} for index in range(40)]))
+    assert [answer.json()["echo"] for answer in answers] == [f"tea {index}" for index in range(40)]
+    assert max(answer.json()["together"] for answer in answers) > 4
+
+
+def test_a_poisonous_request_fails_alone_in_its_batch(scripts: Server) -> None:
+    url = f"{scripts.url}/models/batched/invoke"
+    inputs = [f"tea {index}" for index in range(20)]
+    inputs[3:3] = ["poison"]
+    answers = asyncio.run(together(url, [{"inputs": text} for text in inputs]))
+    for text, answer in zip(inputs, answers, strict=True):
+        if text == "poison":
+            assert (answer.status_code, answer.json()["type"]) == (500, "ModelError")
+            assert answer.json()["message"] == "predict_batch_fn failed: ValueError: poison in the batch"
+        else:
+            assert (answer.status_code, answer.json()["echo"]) == (200, text)
+    short = scripts.post({"inputs": "too few"}, "/models/batched/invoke")
+    assert short.json()["message"] == "predict_batch_fn returned 0 predictions for 1 requests"
+
+
+def test_a_script_that_predicts_one_by_one_has_a_process_a_core(scripts: Server) -> None:
+    url = f"{scripts.url}/models/parallel/invoke"
+    answers = asyncio.run(together(url, [{"inputs": index} for index in range(60)]))
+    assert [answer.json()["echo"] for answer in answers] == list(range(60))
+    assert len({answer.json()["process"] for answer in answers}) == len(os.sched_getaffinity(0))
+
+
+def test_a_script_with_its_own_model_finds_the_libraries_unimported(scripts: Server) -> None:
+    assert scripts.post({"inputs": 0}, "/models/parallel/invoke").json()["imported"] == []
+
+
+def test_the_death_of_one_instance_costs_the_others_nothing(
+    tmp_path: Path, cache: Path, start: Callable[..., Server]
+) -> None:
+    shutil.copytree(USER_CODE / "parallel" / "code", tmp_path / "model" / "code")
+    server = start(str(tmp_path / "model"), "--cache", str(cache), "--instances", "3").wait()
+    bodies: list[Any] = [{"inputs": index} for index in range(60)]
+    bodies[10] = {"inputs": "die"}
+    answers = asyncio.run(together(f"{server.url}/invocations", bodies))
+    failed = [index for index, answer in enumerate(answers) if answer.status_code != 200]
+    # The one that dies, and at most one more that Triton had handed to the dead process.
+    assert 10 in failed
+    assert len(failed) <= 2, [answers[index].text for index in failed]
+    server.wait(10)
+    assert server.post({"inputs": 1}).status_code == 200
+    assert len({answer.json()["process"] for answer in answers if answer.status_code == 200}) >= 3
+
+
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
@@ -110,7 +166,10 @@ def test_names_of_our_packages_are_free(scripts: Server) -> None:
         ("def output_fn(*args): ...", "output_fn takes 1 parameters"),
         ("import nowhere_to_be_found", "inference.py:1: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("x = 1\n\nboom()", "inference.py:3: NameError: name 'boom' is not defined"),
-        ("def model_fn(model_dir):\n    raise OSError('no weights')", "model_fn failed: OSError: no weights"),
+        (
+            "def model_fn(model_dir):\n    raise OSError('no weights')",
+            "inference.py:2: model_fn failed: OSError: no weights",
+        ),
     ],
 )
 def test_a_script_that_cannot_be_loaded_is_one_line(
@@ -132,7 +191,7 @@ def test_a_syntax_error_is_found_before_anything_is_converted(built: Callable[..
     (folder / "code" / "inference.py").write_text("def model_fn(:\n")
     ended = run_cli("convert", str(folder), "--cache", str(tmp_path / "cache"))
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("triton-hf: inference.py:1: invalid syntax")
+    assert ended.stderr.splitlines()[-1].startswith("triton-hf: inference.py:1: SyntaxError: invalid syntax")
 
 
 async def around_a_deadly_one(url: str) -> tuple[httpx.Response, list[httpx.Response]]:

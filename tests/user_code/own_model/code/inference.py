@@ -7,7 +7,7 @@ LOADED = []
 
 def model_fn(model_dir, context=None):
     LOADED.append(context.model_name)
-    return sorted(os.listdir(model_dir))  # noqa: PTH208
+    return sorted(os.listdir(model_dir))
 
 
 def predict_fn(data, model):

@@ -1,0 +1,3 @@
+from .pooling import mean_pooling
+
+__all__ = ["mean_pooling"]
