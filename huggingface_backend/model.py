@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,34 +65,36 @@ class TritonPythonModel:
         batch: list[tuple[Request, Respond]] = []
         replies = []
         for request in requests:
-            reply = _Reply(request.get_response_sender(), self._spool)
+            rows = _Rows(request)
+            reply = _Reply(request.get_response_sender(), self._spool, rows.count)
             replies.append(reply)
-            try:
-                batch.append((self._read(request, reply), reply))
-            except RequestError as error:
-                reply(error)
+            for index in range(rows.count):
+                respond = partial(reply.answer, index)
+                try:
+                    batch.append((self._read(rows, index, reply), respond))
+                except RequestError as error:
+                    respond(error)
         try:
             self._handler.handle(batch)
         except Exception:
             # A fault of ours. It must not leave execute(), which would end all of tritonserver with it.
             logger.exception("unexpected failure")
             for reply in replies:
-                reply(ModelError("unexpected failure in the server; see its log"))
+                reply.fail(ModelError("unexpected failure in the server; see its log"))
 
     def finalize(self) -> None:
         self._handler.close()
 
-    def _read(self, request: Any, reply: _Reply) -> Request:
-        texts = {name: _text(request, name) for name in (wire.CONTENT_TYPE, wire.ACCEPT, wire.ATTRIBUTES)}
+    def _read(self, rows: _Rows, index: int, reply: _Reply) -> Request:
         try:
-            headers = json.loads(texts[wire.ATTRIBUTES] or "{}")
+            headers = json.loads(rows.text(wire.ATTRIBUTES, index) or "{}")
             if not isinstance(headers, dict):
                 raise ValueError("not an object")
         except ValueError as error:
             raise MalformedBody(f"attributes is not a JSON object: {error}") from error
-        name = _text(request, wire.BODY_FILE)
+        name = rows.text(wire.BODY_FILE, index)
         if not name:
-            body = _item(request, wire.BODY) or b""
+            body = rows.item(wire.BODY, index)
         elif self._spool is None:
             raise MalformedBody("body_file needs the server's spool folder, which this Triton has not")
         else:
@@ -99,47 +102,92 @@ class TritonPythonModel:
                 body = self._spool.read(name)
             except (OSError, ValueError) as error:
                 raise MalformedBody("body_file names no spooled body") from error
-        return Request(body, texts[wire.CONTENT_TYPE], texts[wire.ACCEPT], headers, reply.cancelled)
+        content_type, accept = rows.text(wire.CONTENT_TYPE, index), rows.text(wire.ACCEPT, index)
+        return Request(body, content_type, accept, headers, reply.cancelled)
+
+
+class _Rows:
+    """The rows of a Triton request, without the padding."""
+
+    def __init__(self, request: Any) -> None:
+        self._items: dict[str, list[bytes]] = {}
+        for name in (*wire.INPUTS, *wire.OPTIONAL_INPUTS):
+            tensor = pb_utils.get_input_tensor_by_name(request, name)
+            if tensor is not None:
+                flat = tensor.as_numpy().reshape(-1).tolist()
+                self._items[name] = [item if isinstance(item, bytes) else bytes(item) for item in flat]
+        self.count = max(map(len, self._items.values()), default=1) or 1
+        while self.count > 1 and not any(self.item(name, self.count - 1) for name in self._items):
+            self.count -= 1
+
+    def item(self, name: str, index: int) -> bytes:
+        items = self._items.get(name, [])
+        return items[index] if index < len(items) else b""
+
+    def text(self, name: str, index: int) -> str:
+        return self.item(name, index).decode("utf-8", "replace")
 
 
 class _Reply:
-    """The way back of one request. Only the first answer counts."""
+    """The way back of one Triton request: sent when all of its rows are answered. A row's first answer counts."""
 
-    def __init__(self, sender: Any, spool: wire.Spool | None) -> None:
+    def __init__(self, sender: Any, spool: wire.Spool | None, rows: int) -> None:
         self._sender, self._spool = sender, spool
-        self._open = threading.Lock()
+        self._outcomes: list[Response | RequestError | None] = [None] * rows
+        self._lock = threading.Lock()
 
     def cancelled(self) -> bool:
         return bool(self._sender.is_cancelled())
 
-    def __call__(self, outcome: Response | RequestError) -> None:
-        if not self._open.acquire(blocking=False):
-            return
+    def answer(self, index: int, outcome: Response | RequestError) -> None:
+        with self._lock:
+            if self._outcomes[index] is not None:
+                return
+            self._outcomes[index] = outcome
+            outcomes = [each for each in self._outcomes if each is not None]
+        if len(outcomes) == len(self._outcomes):
+            self._send(outcomes)
+
+    def fail(self, error: RequestError) -> None:
+        for index in range(len(self._outcomes)):
+            self.answer(index, error)
+
+    def _send(self, outcomes: list[Response | RequestError]) -> None:
         try:
-            self._sender.send(self._response(outcome), flags=FINAL)
+            self._sender.send(self._response(outcomes), flags=FINAL)
         except Exception as error:
             # Shared memory or the spool is full: the client gets a word and not silence.
             logger.exception("an answer could not be sent")
             failure = ModelError(f"the answer could not be sent: {first_line(error)}")
-            self._sender.send(self._response(failure), flags=FINAL)
+            self._sender.send(self._response([failure] * len(outcomes)), flags=FINAL)
 
-    def _response(self, outcome: Response | RequestError) -> Any:
-        if isinstance(outcome, RequestError):
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(outcome.to_wire()))
-        body, name = outcome.body, ""
-        if self._spool is not None and len(body) > wire.SPOOL_ABOVE:
-            body, name = b"", self._spool.write(body)
-        attributes = ""
-        if outcome.status != 200 or outcome.headers:
-            attributes = json.dumps({"status": outcome.status, "headers": dict(outcome.headers)})
+    def _response(self, outcomes: list[Response | RequestError]) -> Any:
+        if len(outcomes) == 1 and isinstance(outcomes[0], RequestError):
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(outcomes[0].to_wire()))
+        rows = [self._row(outcome, wire.SPOOL_ABOVE // len(outcomes)) for outcome in outcomes]
         return pb_utils.InferenceResponse(
             output_tensors=[
-                _tensor(wire.BODY, body),
-                _tensor(wire.CONTENT_TYPE, outcome.content_type),
-                _tensor(wire.ATTRIBUTES, attributes),
-                _tensor(wire.BODY_FILE, name),
+                pb_utils.Tensor(name, np.array([[row[name]] for row in rows], dtype=np.object_))
+                for name in wire.OUTPUTS
             ]
         )
+
+    def _row(self, outcome: Response | RequestError, spool_above: int) -> dict[str, bytes]:
+        body, content_type, name, attributes = b"", "", "", ""
+        if isinstance(outcome, RequestError):
+            attributes = json.dumps({"error": outcome.to_wire()})
+        else:
+            body, content_type = outcome.body, outcome.content_type
+            if outcome.status != 200 or outcome.headers:
+                attributes = json.dumps({"status": outcome.status, "headers": dict(outcome.headers)})
+        if self._spool is not None and len(body) > spool_above:
+            body, name = b"", self._spool.write(body)
+        return {
+            wire.BODY: body,
+            wire.CONTENT_TYPE: content_type.encode("utf-8"),
+            wire.ATTRIBUTES: attributes.encode("utf-8"),
+            wire.BODY_FILE: name.encode("utf-8"),
+        }
 
 
 class _Metrics:
@@ -184,23 +232,3 @@ def _runtime(parameters: dict[str, str]) -> Runtime:
         threads=int(parameters.get("threads", "0")),
         follow_references=os.environ.get(wire.FOLLOW_ENV) == "1",
     )
-
-
-def _item(request: Any, name: str) -> bytes | None:
-    tensor = pb_utils.get_input_tensor_by_name(request, name)
-    if tensor is None:
-        return None
-    array = tensor.as_numpy()
-    if not array.size:
-        return None
-    item = array.flat[0]
-    return item if isinstance(item, bytes) else bytes(item)
-
-
-def _text(request: Any, name: str) -> str:
-    return (_item(request, name) or b"").decode("utf-8", "replace")
-
-
-def _tensor(name: str, value: str | bytes) -> Any:
-    data = value if isinstance(value, bytes) else value.encode("utf-8")
-    return pb_utils.Tensor(name, np.array([[data]], dtype=np.object_))

@@ -1,8 +1,10 @@
 """The tensors between a client and the Triton model, and the spool for bodies too big for shared memory.
 
-Inputs and outputs are BYTES tensors of shape `[batch, 1]`. A request is one body: row 0 of the batch counts,
-further rows are padding. A request as wide as the model's `max_batch_size` therefore runs alone, because
-Triton's dynamic batcher can add nothing to it; the adapter retries that way after a backend has died.
+Inputs and outputs are BYTES tensors of shape `[rows, 1]`; each row is a request with an answer of its own. Rows behind
+the first in which everything is empty are padding: a Triton request as wide as the model's `max_batch_size` runs alone,
+because Triton's dynamic batcher can add nothing to it, and the adapter retries that way after a backend has died.
+
+The failure of a single row is a Triton error; among several rows it stands in its row's `attributes`, as `error`.
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from huggingface_backend.errors import MAX_MESSAGE
 from server.errors import BodyTooLarge, HTTPError
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class _Endpoint:
+    """A request's function as an ASGI application, without the wrappers that a route puts around functions."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
 class Adapter:
     """SageMaker's container contract over a keeper."""
 
@@ -33,13 +45,15 @@ class Adapter:
         self.ready = False
         """Set once the first models are loaded."""
 
-    def app(self) -> Starlette:
-        return Starlette(
+    def app(self) -> Router:
+        """The routes alone: Starlette's middleware would catch what `invoke` has caught, at a tenth of its time."""
+        invoke = _Endpoint(self.invoke)
+        return Router(
             routes=[
                 Route("/ping", self.ping),
                 Route("/metrics", self.metrics),
-                Route("/invocations", self.invoke, methods=["POST"]),
-                Route("/models/{name}/invoke", self.invoke, methods=["POST"]),
+                Route("/invocations", invoke, methods=["POST"]),
+                Route("/models/{name}/invoke", invoke, methods=["POST"]),
             ]
         )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from weakref import WeakKeyDictionary
 
 from huggingface_backend import wire
-from server.errors import BackendDied, BadRequest, DeadlineExceeded, Unavailable, UnknownModel
+from server.errors import BackendDied, BadRequest, DeadlineExceeded, HTTPError, Unavailable, UnknownModel
 from server.keeper import Keeper
+from server.lanes import Lane
 from server.model import Model
 from server.triton.client import Answer, Call, NotReached, ProcessDied, TritonDied
 
@@ -44,6 +47,7 @@ class Invoker:
         self.in_flight = 0
         self.retries = 0
         self._keeper = keeper
+        self._lanes: WeakKeyDictionary[Model, Lane] = WeakKeyDictionary()
         self._limit = queue_size + wire.MAX_BATCH_SIZE
         self._timeout = timeout
         self._retry_scripts = retry_scripts
@@ -87,15 +91,14 @@ class Invoker:
 
     async def _call(self, model: Model, call: Call) -> Answer:
         """The answer, with one more try, alone, for a call whose process died with it."""
-        generation = 0
+        lane = self._lane(model)
         while True:
             try:
-                async with model.slot:
-                    generation = await model.ready()
-                    return await self._keeper.client.infer(call, self._timeout)
+                return await lane.infer(call) if lane else _one(await self._send(model, [call]))
             except NotReached as error:
-                self._keeper.suspect(model, generation, str(error))
+                self._keeper.suspect(model, error.generation, str(error))
             except ProcessDied as death:
+                generation = death.generation
                 self._keeper.suspect(model, generation, str(death))
                 if model.runs_user_code and not self._retry_scripts:
                     raise BackendDied("the model's process died while this request was in it") from death
@@ -107,7 +110,7 @@ class Invoker:
             while True:
                 generation = await model.up(after=generation)
                 try:
-                    return await self._keeper.client.infer(alone, self._timeout)
+                    return _one(await self._keeper.client.infer([alone], self._timeout))
                 except NotReached as error:
                     self._keeper.suspect(model, generation, str(error))
                 except TritonDied as death:
@@ -118,6 +121,22 @@ class Invoker:
                 except ProcessDied as death:
                     self._keeper.suspect(model, generation, str(death))
                     raise BackendDied("the model's process died twice while this request was in it") from death
+
+    async def _send(self, model: Model, calls: Sequence[Call]) -> list[Answer | HTTPError]:
+        """What Triton makes of calls, once the model is up; a death says which start of the model died."""
+        generation = await model.ready()
+        try:
+            return await self._keeper.client.infer(calls, self._timeout)
+        except (NotReached, ProcessDied) as error:
+            error.generation = generation
+            raise
+
+    def _lane(self, model: Model) -> Lane | None:
+        if model.concurrency is None:
+            return None
+        if model not in self._lanes:
+            self._lanes[model] = Lane(partial(self._send, model), model.concurrency)
+        return self._lanes[model]
 
     async def _result(self, answer: Answer) -> Result:
         body = answer.body
@@ -139,3 +158,10 @@ class Invoker:
         if not models:
             raise Unavailable("the model is not loaded yet")
         raise BadRequest(f"several models are loaded; use /models/NAME/invoke with one of {', '.join(sorted(models))}")
+
+
+def _one(answers: Sequence[Answer | HTTPError]) -> Answer:
+    [answer] = answers
+    if isinstance(answer, HTTPError):
+        raise answer
+    return answer

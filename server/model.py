@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from huggingface_backend.manifest import Manifest
 
@@ -19,7 +18,7 @@ class Model:
     manifest: Manifest
     runs_user_code: bool
     concurrency: int | None = None
-    """Calls that Triton may hold at once; None for any number."""
+    """Requests that Triton may hold at once; None for any number."""
 
     def __post_init__(self) -> None:
         self.generation = 0
@@ -28,10 +27,6 @@ class Model:
         self._retrying = 0
         self._changed = asyncio.Condition()
         self._one_retry = asyncio.Lock()
-        self.slot: AbstractAsyncContextManager[Any] = (
-            nullcontext() if self.concurrency is None else asyncio.Semaphore(self.concurrency)
-        )
-        """Held by a call that Triton has."""
 
     async def came_up(self) -> None:
         async with self._changed:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +29,16 @@ _OPTIONS = (
 _NOT_REACHED = ("unknown model", "is not ready", "failed to connect", "Connection refused")
 QUIET = 0.5
 """Seconds without an answer after which the calls that are left are taken for those of a dead process."""
+_LENGTH = struct.Struct("<I")
 _PADDING = b"\0\0\0\0"
 """An empty BYTES item."""
 
 
 class ProcessDied(Exception):
     """The backend died under a call."""
+
+    generation = 0
+    """Which start of the model's processes it was, where the caller knows."""
 
 
 class TritonDied(ProcessDied):
@@ -41,6 +47,8 @@ class TritonDied(ProcessDied):
 
 class NotReached(Exception):
     """There was no process to take a call; it has cost nothing and may be sent again."""
+
+    generation = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,36 +133,29 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise ProcessDied(error.details()) from error
 
-    async def infer(self, call: Call, timeout: float) -> Answer:
-        """One answer. Raises the backend's own failure, DeadlineExceeded, ProcessDied or NotReached."""
-        calls = self._calls.setdefault(call.model, set())
-        pending = self._infer(_request(call), timeout=timeout)
-        calls.add(pending)
+    async def infer(self, calls: Sequence[Call], timeout: float) -> list[Answer | HTTPError]:
+        """The answers to calls of one model, sent as one request; the failure of one among several is in its place.
+
+        Raises the failure of a single call, DeadlineExceeded, ProcessDied or NotReached.
+        """
+        in_flight = self._calls.setdefault(calls[0].model, set())
+        pending = self._infer(_request(calls), timeout=timeout)
+        in_flight.add(pending)
         try:
             response = await pending
         except grpc.aio.AioRpcError as error:
             raise _failure(error, timeout) from None
         except asyncio.CancelledError:
-            if pending in calls:
+            if pending in in_flight:
                 raise
             if self._closed:
                 raise TritonDied("tritonserver ended") from None
             raise ProcessDied("the backend that had the request ended") from None
         finally:
-            calls.discard(pending)
-        outputs = {output.name: index for index, output in enumerate(response.outputs)}
-        items = response.raw_output_contents
-
-        def item(name: str) -> bytes:
-            raw: bytes = items[outputs[name]]
-            return raw[4 : 4 + struct.unpack_from("<I", raw)[0]]
-
-        return Answer(
-            item(wire.BODY),
-            item(wire.CONTENT_TYPE).decode(),
-            item(wire.ATTRIBUTES).decode(),
-            item(wire.BODY_FILE).decode(),
-        )
+            in_flight.discard(pending)
+        items = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=True))
+        columns = [_unpack(items[name]) for name in wire.OUTPUTS]
+        return [_answer(*row) for row in zip(*columns, strict=True)]
 
     def _method(self, name: str, request: Any, response: Any) -> Any:
         return self._channel.unary_unary(
@@ -168,21 +169,41 @@ class LoadFailed(Exception):
     """A model that cannot be loaded; the message is one line."""
 
 
-def _request(call: Call) -> pb.ModelInferRequest:
-    width = wire.MAX_BATCH_SIZE if call.alone else 1
-    request = pb.ModelInferRequest(model_name=call.model)
+def _request(calls: Sequence[Call]) -> pb.ModelInferRequest:
+    width = wire.MAX_BATCH_SIZE if calls[0].alone else len(calls)
+    padding = _PADDING * (width - len(calls))
+    request = pb.ModelInferRequest(model_name=calls[0].model)
     values = {
-        wire.BODY: call.body,
-        wire.CONTENT_TYPE: call.content_type.encode(),
-        wire.ACCEPT: call.accept.encode(),
-        wire.ATTRIBUTES: call.attributes.encode(),
-        wire.BODY_FILE: call.body_file.encode(),
+        wire.BODY: [call.body for call in calls],
+        wire.CONTENT_TYPE: [call.content_type.encode() for call in calls],
+        wire.ACCEPT: [call.accept.encode() for call in calls],
+        wire.ATTRIBUTES: [call.attributes.encode() for call in calls],
+        wire.BODY_FILE: [call.body_file.encode() for call in calls],
     }
-    for name, value in values.items():
-        if value or name in wire.INPUTS:
+    for name, column in values.items():
+        if name in wire.INPUTS or any(column):
             request.inputs.add(name=name, datatype="BYTES", shape=(width, 1))
-            request.raw_input_contents.append(struct.pack("<I", len(value)) + value + _PADDING * (width - 1))
+            packed = b"".join(part for value in column for part in (_LENGTH.pack(len(value)), value))
+            request.raw_input_contents.append(packed + padding)
     return request
+
+
+def _unpack(raw: bytes) -> list[bytes]:
+    """The items of a BYTES tensor: each has its length before it."""
+    items, at = [], 0
+    while at < len(raw):
+        end = at + 4 + _LENGTH.unpack_from(raw, at)[0]
+        items.append(raw[at + 4 : end])
+        at = end
+    return items
+
+
+def _answer(body: bytes, content_type: bytes, attributes: bytes, body_file: bytes) -> Answer | HTTPError:
+    """A row of the outputs, which are in the order of `wire.OUTPUTS`."""
+    if attributes.startswith(b'{"error"'):
+        stated = parse_wire(json.loads(attributes)["error"])
+        return BackendFailure(*(stated or (500, "InternalError", "a failure that cannot be read")))
+    return Answer(body, content_type.decode(), attributes.decode(), body_file.decode())
 
 
 def _failure(error: grpc.aio.AioRpcError, timeout: float) -> HTTPError | ProcessDied | NotReached:
