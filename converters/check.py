@@ -107,7 +107,7 @@ def check(
         if not run_script:
             _find_missing(report, view, decided)
         else:
-            found = import_script(decided, options.program, cache, progress)
+            found = import_script(view.folder, decided, options.program, cache, progress)
             if found.problem is not None:
                 report.problems.append(found.problem)
             else:
@@ -163,8 +163,8 @@ def _find_missing(report: Report, view: View, decided: Plan) -> None:
         if module in sys.stdlib_module_names or module.lower() in brought or _importable(module):
             continue
         if f"{module}.py" in view.files or any(name.startswith(f"{module}/") for name in view.files):
-            hint, certain = f"it lies beside the weights: move it to {CODE}/", True
-        elif open_ended:
+            continue  # beside the weights, which is on the path too
+        if open_ended:
             hint, certain = "no requirement has its name: --import tells whether one of them brings it", False
         else:
             hint, certain = f"{CODE}/requirements.txt should name what brings it", True

@@ -5,20 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from huggingface_backend.script import CODE, PROGRAM, module_name, program_file
+from huggingface_backend.script import CODE, PROGRAM, module_name
 
 
 def normal_program(program: str) -> str:
     """A program as a file name, whichever way SAGEMAKER_PROGRAM says it: `inference` is `inference.py`."""
     return f"{module_name(program)}.py"
-
-
-def find_program(code: Path, program: str) -> Path | None:
-    """The script in a code folder that the program names, a package's `__init__.py` included; None if it has none."""
-    name = module_name(program)
-    if "/" in name or not all(name.split(".")):
-        return None
-    return program_file(code, program)
 
 
 def submitted_folder(given: str | None, model: Path | None) -> tuple[Path | None, str | None]:

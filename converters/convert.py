@@ -19,6 +19,7 @@ from converters import entry, packages
 from converters.code import normal_program, submitted_folder
 from converters.digest import Digests, walk
 from converters.errors import ConversionError, GateError
+from converters.model_files import copy_code, copy_model
 from converters.plan import REQUIREMENTS, Ask, Plan, plan
 from converters.progress import Progress
 from converters.sources import Folder, Source, resolve
@@ -187,11 +188,11 @@ class _Conversion:
             packages.install(decided.requirements, target, self.cache, self.progress, self.cancelled)
             versions[REQUIREMENTS] = packages.digest(decided.requirements, self.cache)
         manifest = self._manifest(decided, version_folder)
-        if manifest.tier != "fast":
-            self._copy_model(version_folder)
+        if manifest.tier != "fast" or decided.code is not None:
+            with self.progress.stage("copying the model", version_folder):
+                copy_model(self.folder, version_folder, weights=manifest.tier != "fast")
         if decided.code is not None:
-            ignored = shutil.ignore_patterns("__pycache__", ".git")
-            shutil.copytree(decided.code, version_folder / CODE, ignore=ignored)
+            copy_code(decided.code, version_folder, beside_weights=decided.code == self.folder)
         manifest = replace(
             manifest,
             key=self.key,
@@ -248,24 +249,6 @@ class _Conversion:
         return Manifest(
             task=decided.task, tier=decided.tier, gate=Gate(reason="no graph was made"), notes=decided.reasons
         )
-
-    def _copy_model(self, version_folder: Path) -> None:
-        """Weights and whatever else a script or pipeline may read: the version folder is its model_dir."""
-        with self.progress.stage("copying the model", version_folder):
-            for path in walk(self.folder):
-                relative = path.relative_to(self.folder)
-                if relative.parts[0] == CODE:
-                    continue
-                if str(relative) in ("model.py", "manifest.json"):
-                    raise ConversionError(
-                        f"{relative} at the top of the model collides with Triton's: move it to code/"
-                    )
-                if relative.parts[0] == PACKAGES and (version_folder / PACKAGES).exists():
-                    raise ConversionError(
-                        f"{PACKAGES}/ at the top of the model collides with the folder of its requirements: rename it"
-                    )
-                (version_folder / relative).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, version_folder / relative)
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:

@@ -54,11 +54,17 @@ class Imported:
     hooks: tuple[str, ...] = ()
 
 
-def import_script(plan: Plan, program: str, cache: Path, progress: Progress) -> Imported:
-    """Install a script's requirements into the cache and import it; what it prints goes to stderr."""
+def import_script(folder: Path, plan: Plan, program: str, cache: Path, progress: Progress) -> Imported:
+    """Install a script's requirements into the cache and import it; what it prints goes to stderr.
+
+    `folder` is the model's, whose modules are found too.
+    """
     assert plan.code is not None  # noqa: S101
     with TemporaryDirectory(prefix="triton-hf-import-") as scratch:
         model = Path(scratch).resolve()
+        for path in folder.resolve().iterdir():
+            if path.name not in (CODE, PACKAGES):
+                (model / path.name).symlink_to(path)
         (model / CODE).symlink_to(plan.code.resolve(), target_is_directory=True)
         try:
             if plan.requirements is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from converters.code import find_program
 from converters.errors import ConversionError
 from converters.peek import View
 from converters.plan import Plan, why_unknown
 from converters.sources import READY_GRAPHS
 from converters.tasks import read_json
 from converters.weights import POINTER, missing_shards, pointer, served, weights_format
-from huggingface_backend.script import CODE, PROGRAM
+from huggingface_backend.script import CODE
 from huggingface_backend.tasks import TASKS
 
 _SIGNS = ("config.json", "modules.json", "model_index.json", CODE)
@@ -33,8 +32,6 @@ def one_too_deep(view: View) -> str | None:
 
 def stray(view: View) -> Iterator[str]:
     """Notes on files that lie where nobody looks."""
-    if PROGRAM in view.files and find_program(view.folder / CODE, PROGRAM) is None:
-        yield f"{PROGRAM} lies beside the weights, where it is not looked for: move it to {CODE}/"
     if "requirements.txt" in view.files and f"{CODE}/requirements.txt" not in view.files:
         yield f"requirements.txt lies beside the weights, where it is not looked for: move it to {CODE}/"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from converters.code import find_program, normal_program, why_no_script
+from converters.code import normal_program, why_no_script
 from converters.errors import ConversionError
 from converters.exports import known_architectures, outlook
 from converters.scripts import Hook, ScriptFacts, read_script
@@ -15,7 +15,7 @@ from converters.sentence_transformers import UnsupportedModuleError, read_poolin
 from converters.sources import READY_GRAPHS
 from converters.tasks import canonical, choose_task, read_json
 from huggingface_backend.manifest import Pooling, Tier
-from huggingface_backend.script import CODE, PROGRAM, one_by_one
+from huggingface_backend.script import CODE, PROGRAM, one_by_one, program_file
 from huggingface_backend.tasks import TASKS
 
 REQUIREMENTS = "requirements.txt"
@@ -53,7 +53,8 @@ class Plan:
     """Why the tier is not a faster one."""
     pooling: Pooling | None = None
     code: Path | None = None
-    """The folder whose content becomes the entry's code/; None where no script runs."""
+    """The folder whose small files become the entry's code/: code/ itself, what was submitted, or the model's own where
+    the script lies beside the weights. None where no script runs."""
     script: ScriptFacts | None = None
     requirements: Path | None = None
     problems: tuple[str, ...] = ()
@@ -91,7 +92,10 @@ def instances(tier: str, hooks: Collection[str], cores: int) -> int:
 
 def _with_script(folder: Path, ask: Ask) -> Plan:
     code = ask.submitted or folder / CODE
-    path = find_program(code, ask.program)
+    path = program_file(code, ask.program)
+    if path is None and ask.submitted is None and program_file(folder, ask.program) is not None:
+        # multi-model-server has the model's folder on the path as well.
+        code, path = folder, program_file(folder, ask.program)
     if path is None:
         notes = [why_no_script(code, ask.program)]
         if (code / REQUIREMENTS).is_file():
@@ -104,7 +108,7 @@ def _with_script(folder: Path, ask: Ask) -> Plan:
         facts = read_script(code, path)
     except ConversionError as error:
         return Plan(problems=(str(error),))
-    requirements = code / REQUIREMENTS
+    requirements = (ask.submitted or folder / CODE) / REQUIREMENTS
     return Plan(
         code=code,
         script=facts,

@@ -73,16 +73,16 @@ class Script:
     def load(cls, model_dir: Path, program: str = PROGRAM) -> Script | None:
         """Import the program in a model's `code/`; None where it has none. EntryError names file and line.
 
-        `code/` goes first on sys.path, the model's own packages next, and the compatibility packages last, so that
-        whatever the user ships wins; child processes of the script find the same. The working directory becomes the
-        model's folder, as multi-model-server has it.
+        `code/` goes first on sys.path, then the model's own packages and its folder, and the compatibility packages
+        last, so that whatever the user ships wins; child processes of the script find the same. The working directory
+        becomes the model's folder, as multi-model-server has it.
         """
         code = model_dir / CODE
         name = module_name(program)
         if program_file(code, program) is None:
             return None
         packages = model_dir / PACKAGES
-        first = [str(code), *([str(packages)] if packages.is_dir() else [])]
+        first = [str(code), *([str(packages)] if packages.is_dir() else []), str(model_dir)]
         sys.path[:0] = first
         sys.path.append(str(COMPAT))
         given = [path for path in (os.environ.get("PYTHONPATH"), str(COMPAT)) if path]
@@ -104,7 +104,10 @@ def module_name(program: str) -> str:
 
 def program_file(code: Path, program: str) -> Path | None:
     """The file that `import` would take for a program in a code folder; None where there is none."""
-    base = code.joinpath(*module_name(program).split("."))
+    parts = module_name(program).split(".")
+    if "/" in program or not all(parts):
+        return None
+    base = code.joinpath(*parts)
     candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
     return next((path for path in candidates if path.is_file()), None)
 

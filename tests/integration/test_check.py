@@ -140,8 +140,8 @@ GOOD: dict[str, tuple[Change, dict[str, Any], str, str]] = {
     "script at the top": (
         lambda f: (f / "inference.py").write_text("def model_fn(d): ..."),
         {},
-        FAST,
-        "inference.py lies beside the weights, where it is not looked for: move it to code/",
+        SCRIPT,
+        "inference.py brings the model (model_fn)",
     ),
     "requirements": (
         lambda f: script(f, "def input_fn(b, t): ...", "click\nsix==1.16.0\nnumpy>=2\n"),
@@ -338,10 +338,11 @@ def test_import_runs_the_script_as_a_server_would(copy: Path, tmp_path: Path) ->
     assert "ended its process with 7" in imported("import os\nos._exit(7)\n").problems[0]
 
 
-def test_modules_beside_the_weights_are_not_found(copy: Path, tmp_path: Path) -> None:
-    (copy / "utils.py").write_text("")
-    script(copy, "import utils\n")
-    assert "it lies beside the weights: move it to code/" in verdict(looked_at(copy, tmp_path / "cache"))
+def test_modules_beside_the_weights_are_found(copy: Path, tmp_path: Path) -> None:
+    (copy / "beside_weights.py").write_text("")
+    script(copy, "import beside_weights\n" + CALLS)
+    assert looked_at(copy, tmp_path / "cache").serves
+    assert check(str(copy), Options(), tmp_path / "cache", Lines(lambda _line: None), run_script=True).serves
 
 
 def test_a_module_that_a_requirement_may_bring_is_no_problem(copy: Path, tmp_path: Path) -> None:

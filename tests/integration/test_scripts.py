@@ -194,6 +194,22 @@ def test_a_syntax_error_is_found_before_anything_is_converted(built: Callable[..
     assert ended.stderr.splitlines()[-1].startswith("triton-hf: inference.py:1: SyntaxError: invalid syntax")
 
 
+def test_a_script_and_its_files_beside_the_weights(
+    built: Callable[..., Path], tmp_path: Path, cache: Path, start: Callable[..., Server]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(built("bert", num_labels=3), folder)
+    (folder / "beside.py").write_text("WORD = 'tea'\n")
+    (folder / "words.txt").write_text("rain")
+    (folder / "inference.py").write_text(
+        "import beside\nwith open('words.txt') as file:\n    WORDS = [beside.WORD, file.read()]\n"
+        "def output_fn(prediction, accept):\n    return str([*WORDS, prediction[0]['label']])\n"
+    )
+    server = start(str(folder), "--cache", str(cache)).wait()
+    assert server.post({"inputs": "tea"}).text.startswith("['tea', 'rain', 'LABEL_")
+    assert "fast tier" in server.text
+
+
 async def around_a_deadly_one(url: str) -> tuple[httpx.Response, list[httpx.Response]]:
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         before = [client.post("/invocations", json={"inputs": text}) for text in texts(16)]

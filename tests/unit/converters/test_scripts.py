@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from converters.code import find_program, normal_program, submitted_folder, why_no_script
+from converters.code import normal_program, submitted_folder, why_no_script
 from converters.errors import ConversionError
 from converters.exports import EXPORTABLE, PROVEN, known_architectures, outlook
 from converters.plan import Ask, instances, plan
 from converters.scripts import ScriptFacts, read_script
 from huggingface_backend.errors import EntryError
-from huggingface_backend.script import HOOKS, Script
+from huggingface_backend.script import HOOKS, Script, program_file
 
 
 def facts(folder: Path, text: str, **others: str) -> ScriptFacts:
@@ -167,11 +167,11 @@ def test_programs(tmp_path: Path) -> None:
     for name in ("inference.py", "package/__init__.py", "package.py", "package/serve.py"):
         (code / name).write_text("")
     assert normal_program("inference") == normal_program("inference.py") == "inference.py"
-    assert find_program(code, "inference") == code / "inference.py"
-    assert find_program(code, "package.py") == code / "package" / "__init__.py"
-    assert find_program(code, "package.serve") == code / "package" / "serve.py"
+    assert program_file(code, "inference") == code / "inference.py"
+    assert program_file(code, "package.py") == code / "package" / "__init__.py"
+    assert program_file(code, "package.serve") == code / "package" / "serve.py"
     for program in ("absent.py", "../code/inference.py", str(code / "inference.py"), "package/serve.py", ""):
-        assert find_program(code, program) is None
+        assert program_file(code, program) is None
     assert why_no_script(tmp_path / "none", "inference.py") is None
     assert why_no_script(tmp_path / "none", "serve") == (
         "there is no serve in code/: the model is served without a script"
