@@ -166,15 +166,22 @@ def ask_plainly(port: int) -> Any:
             pass
         time.sleep(0.1)
 
-    def tensor(name: str, value: str) -> Any:
-        item = triton.InferInput(name, [1, 1], "BYTES")
-        item.set_data_from_numpy(np.array([[value.encode()]], dtype=object))
+    def tensor(name: str, *values: str) -> Any:
+        item = triton.InferInput(name, [len(values), 1], "BYTES")
+        item.set_data_from_numpy(np.array([[value.encode()] for value in values], dtype=object))
         return item
 
     inputs = [tensor("body", json.dumps({"inputs": TEXTS[0]})), tensor("content_type", ""), tensor("accept", "")]
     result = client.infer("minilm", inputs, client_timeout=10)
     with pytest.raises(triton.InferenceServerException, match="400 MalformedBody"):
         client.infer("minilm", [*inputs, tensor("body_file", "/etc/passwd")], client_timeout=10)
+    body = json.dumps({"inputs": TEXTS[0]})
+    bodies = tensor("body", body, "{", body, "")
+    rows = client.infer("minilm", [bodies, *(tensor(name, "", "", "", "") for name in ("content_type", "accept"))])
+    first, failed, third = (json.loads(row or "null") for row in rows.as_numpy("body")[:, 0])
+    assert failed is None
+    assert first == third == json.loads(result.as_numpy("body")[0][0])
+    assert "400 MalformedBody" in json.loads(rows.as_numpy("attributes")[1][0])["error"]
     client.close()
     return json.loads(result.as_numpy("body")[0][0])
 

@@ -1,0 +1,158 @@
+"""How calls of a one-by-one model are sent together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from huggingface_backend.manifest import Manifest
+from server import lanes, placing
+from server.errors import BackendFailure, HTTPError
+from server.lanes import GROUP, GROUP_BYTES, Lane
+from server.triton.client import Answer, Call, ProcessDied
+
+
+def call(text: str = "tea") -> Call:
+    return Call("model", text.encode(), "application/json", "application/json")
+
+
+class Triton:
+    """Answers with each call's body, after as long as it is told to; keeps what it was sent."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.groups: list[list[str]] = []
+        self.at_once = self.most = 0
+        self.seconds = seconds
+        self.ended = 0
+
+    async def __call__(self, calls: Sequence[Call]) -> list[Answer | HTTPError]:
+        texts = [each.body.decode() for each in calls]
+        self.groups.append([text[:8] for text in texts])
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await asyncio.sleep(self.seconds * len(calls))
+            if "die" in texts:
+                raise ProcessDied("dead")
+            return [
+                BackendFailure(422, "InvalidInput", "bad") if text == "bad" else Answer(text.encode(), "", "", "")
+                for text in texts
+            ]
+        finally:
+            self.at_once -= 1
+            self.ended += 1
+
+
+async def answers(lane: Lane, texts: Sequence[str]) -> list[Any]:
+    outcomes = await asyncio.gather(*[lane.infer(call(text)) for text in texts], return_exceptions=True)
+    return [outcome.body.decode() if isinstance(outcome, Answer) else outcome for outcome in outcomes]
+
+
+def test_quick_calls_share_requests_and_slow_ones_do_not() -> None:
+    async def sent(seconds: float) -> Triton:
+        triton = Triton(seconds)
+        lane = Lane(triton, 2)
+        texts = [str(index) for index in range(200)]
+        for _ in range(3):
+            assert await answers(lane, texts) == texts
+        return triton
+
+    quick, slow = asyncio.run(sent(0)), asyncio.run(sent(0.005))
+    assert max(map(len, quick.groups)) == GROUP
+    assert {len(group) for group in slow.groups} == {1}
+    assert (quick.most, slow.most) == (2, 2)
+
+
+def test_every_process_gets_its_share_of_what_waits() -> None:
+    async def sizes() -> list[int]:
+        triton = Triton()
+        lane = Lane(triton, 4)
+        await answers(lane, ["warm"] * 100)
+        triton.groups.clear()
+        await answers(lane, ["tea"] * 8)
+        return [len(group) for group in triton.groups]
+
+    # The first goes at once, as nothing waits yet when it comes.
+    assert max(asyncio.run(sizes())) <= 4
+
+
+def test_big_bodies_are_not_put_together() -> None:
+    async def groups() -> list[int]:
+        triton = Triton()
+        lane = Lane(triton, 1)
+        await answers(lane, ["warm"] * 100)
+        triton.groups.clear()
+        await answers(lane, ["x" * (GROUP_BYTES // 2 + 1)] * 6)
+        return [len(group) for group in triton.groups]
+
+    assert asyncio.run(groups()) == [1] * 6
+
+
+def test_failures_are_told_to_whom_they_concern() -> None:
+    async def both() -> tuple[list[Any], list[Any]]:
+        triton = Triton()
+        lane = Lane(triton, 1)
+        await answers(lane, ["warm"] * 100)
+        return await answers(lane, ["first", "a", "bad", "b"]), await answers(lane, ["first", "a", "die", "b"])
+
+    bad, dead = asyncio.run(both())
+    assert [each if isinstance(each, str) else each.status for each in bad] == ["first", "a", 422, "b"]
+    assert dead[0] == "first"
+    assert all(isinstance(each, ProcessDied) for each in dead[1:])
+
+
+def test_a_request_that_nobody_waits_for_is_ended() -> None:
+    async def run() -> tuple[int, list[Any]]:
+        triton = Triton(30)
+        lane = Lane(triton, 1)
+        first, second = asyncio.create_task(lane.infer(call("slow"))), asyncio.create_task(lane.infer(call("never")))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        first.cancel()
+        await asyncio.sleep(0.01)
+        triton.seconds = 0
+        return triton.ended, await answers(lane, ["tea"])
+
+    ended, after = asyncio.run(run())
+    assert (ended, after) == (1, ["tea"])
+
+
+@pytest.mark.parametrize(
+    ("tier", "hooks", "expected"),
+    [
+        ("fast", (), 1),
+        ("fast", ("input_fn", "output_fn"), 1),
+        ("fast", ("predict_fn",), 3),
+        ("script", ("model_fn",), 3),
+        ("script", ("model_fn", "transform_fn"), 3),
+        ("script", ("model_fn", "predict_batch_fn"), 1),
+        ("torch", (), 3),
+        ("torch", ("predict_batch_fn",), 1),
+    ],
+)
+def test_processes_of_a_model(
+    tier: Any, hooks: tuple[str, ...], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest("text-classification", tier, hooks=hooks)
+    monkeypatch.setattr(placing.os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    assert placing.instances(manifest) == expected
+    assert placing.instances(manifest, asked=7) == (7 if expected > 1 else 1)
+    monkeypatch.setattr(placing, "INSTANCE_BYTES", 2**60)
+    assert placing.instances(manifest) == 1
+
+
+def test_the_estimate_follows_slow_calls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> list[int]:
+        triton = Triton()
+        lane = Lane(triton, 1)
+        await answers(lane, ["warm"] * 100)
+        triton.seconds = lanes.GROUP_SECONDS * 2
+        await answers(lane, ["slow"])
+        triton.groups.clear()
+        await answers(lane, ["tea"] * 5)
+        return [len(group) for group in triton.groups]
+
+    assert asyncio.run(run()) == [1] * 5
