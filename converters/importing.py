@@ -29,8 +29,6 @@ import huggingface_backend.loading
 tier = sys.argv[3]
 if tier == "fast":
     import huggingface_backend.engine, huggingface_backend.session, huggingface_backend.tokenization
-elif tier == "torch":
-    from transformers import pipeline
 from huggingface_backend.errors import EntryError
 from huggingface_backend.script import HOOKS, Script
 try:

@@ -16,12 +16,10 @@ from packaging.version import InvalidVersion, Version
 from huggingface_backend.manifest import Tier
 
 _ALWAYS = frozenset({"numpy", "orjson"})
-_ENGINE = _ALWAYS | {"onnxruntime", "onnxruntime-gpu", "tokenizers"}
-_TRANSFORMERS = {"filelock", "huggingface-hub", "packaging", "pyyaml", "regex", "requests", "safetensors", "tqdm"}
 LOADED_FIRST: dict[Tier, frozenset[str]] = {
     "script": _ALWAYS,
-    "fast": _ENGINE,
-    "torch": _ALWAYS | {"tokenizers", "torch", "transformers"} | _TRANSFORMERS,
+    "fast": _ALWAYS | {"onnxruntime", "onnxruntime-gpu", "tokenizers"},
+    "torch": _ALWAYS,
 }
 """The distributions whose modules are loaded when a script of each tier is imported: for these, what its own
 requirements install comes too late."""

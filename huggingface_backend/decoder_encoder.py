@@ -30,7 +30,7 @@ from huggingface_backend.media_types import (
     IMAGE_FORMATS,
     JSON,
     NPY,
-    best,
+    acceptable,
     charset,
     media_type,
 )
@@ -41,12 +41,12 @@ CSV_HEADERS = ("question", "context", "inputs")
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
 
-def choose(accept: str) -> str:
-    """The first accepted media type that has an encoder; UnacceptableType if none has."""
-    chosen = best(accept, ENCODERS)
-    if chosen is None:
+def writable(accept: str) -> list[str]:
+    """The accepted media types that have an encoder, the best first; UnacceptableType if none has."""
+    found = acceptable(accept, ENCODERS)
+    if not found:
         raise UnacceptableType(f"cannot answer with {accept}; can with {', '.join(ENCODERS)}")
-    return chosen
+    return found
 
 
 def text(body: str | bytes, content_type: str) -> str:
@@ -73,11 +73,22 @@ def decode(body: str | bytes, content_type: str = JSON) -> Any:
 
 
 def encode(content: Any, accept: str = JSON) -> bytes:
-    """A prediction as a body of the first accepted media type that has an encoder.
+    """A prediction as a body of the best accepted type that can hold it; see `write`."""
+    return write(content, accept)[0]
 
-    UnacceptableType where that type cannot hold this prediction, ModelError where nothing can.
+
+def write(content: Any, accept: str) -> tuple[bytes, str]:
+    """A prediction as a body, with its media type: the best accepted one that can hold it.
+
+    UnacceptableType where none of them can, ModelError where nothing can.
     """
-    return ENCODERS[choose(accept)](content)
+    types = writable(accept)
+    for name in types[:-1]:
+        try:
+            return ENCODERS[name](content), name
+        except UnacceptableType:
+            continue
+    return ENCODERS[types[-1]](content), types[-1]
 
 
 def decode_json(body: str | bytes) -> Any:

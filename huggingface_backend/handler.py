@@ -31,14 +31,14 @@ class Handler:
         assert self._predictor is not None  # noqa: S101
         for request, respond in requests:
             try:
-                accept = decoder_encoder.choose(request.accept)
+                decoder_encoder.writable(request.accept)
                 inputs, parameters = split(decode(request, self.manifest.task))
             except RequestError as error:
                 respond(error)
             except Exception:
                 respond(unexpected())
             else:
-                done = partial(_finish, respond, accept)
+                done = partial(_finish, respond, request.accept)
                 self._predictor.submit(inputs, parameters, done, request.cancelled)
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ def decode(request: Request, task: str) -> object:
 def _finish(respond: Respond, accept: str, outcome: object) -> None:
     if not isinstance(outcome, RequestError):
         try:
-            outcome = Response(decoder_encoder.encode(outcome, accept), accept)
+            outcome = Response(*decoder_encoder.write(outcome, accept))
         except RequestError as error:
             outcome = error
         except Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from huggingface_backend.errors import EntryError
 from huggingface_backend.handler import Handler
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.predictor import Runtime, build
-from huggingface_backend.script import PROGRAM, Script
+from huggingface_backend.script import PACKAGES, PROGRAM, Script
 from huggingface_backend.scripted import ScriptHandler
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def load(
     manifest = Manifest.read(folder)
     # Our own imports come first, so that a script's modules cannot shadow what we need; a script that brings its
     # model needs none of them.
+    if manifest.tier == "torch" and (folder / PACKAGES).is_dir():
+        # The pipeline runs with the transformers that the model's requirements ask for.
+        sys.path.insert(0, str(folder / PACKAGES))
     predictor = build(manifest, folder, runtime, report)
     # A script may go by the working directory, which is then not the link that Triton was shown.
     folder = folder.resolve()

@@ -69,17 +69,14 @@ def parse_accept(accept: str) -> Accepted:
     return ranked or [(JSON, 1.0)]
 
 
-def best(accept: str, known: Iterable[str]) -> str | None:
-    """The type out of `known` that an Accept header likes best; a range takes the first that is in it."""
+def acceptable(accept: str, known: Iterable[str]) -> list[str]:
+    """The types out of `known` that an Accept header takes, the best first; a range takes them in their order."""
     known = tuple(known)
     parsed = parse_accept(accept)
     refused = {name for name, quality in parsed if not quality}
-    for name, quality in parsed:
-        if quality:
-            for candidate in known:
-                if candidate not in refused and _matches(candidate, name):
-                    return candidate
-    return None
+    wanted = [name for name, quality in parsed if quality]
+    found = (candidate for name in wanted for candidate in known if _matches(candidate, name))
+    return list(dict.fromkeys(candidate for candidate in found if candidate not in refused))
 
 
 def preferred(accept: str, known: Iterable[str]) -> str:

@@ -91,7 +91,7 @@ class ScriptHandler(Handler):
             )
             return self._returned(answer, call)
         if "output_fn" not in script:
-            decoder_encoder.choose(call.request.accept)
+            decoder_encoder.writable(call.request.accept)
         call.data = self._read(call)
         if self._batched:
             return None
@@ -157,8 +157,7 @@ class ScriptHandler(Handler):
             raise prediction
         if "output_fn" in self._script:
             return self._returned(self._hook("output_fn", prediction, call.accept, call=call), call)
-        chosen = decoder_encoder.choose(call.request.accept)
-        return _response(decoder_encoder.encode(prediction, chosen), chosen, call.context)
+        return _response(*decoder_encoder.write(prediction, call.request.accept), call.context)
 
     def _returned(self, answer: Any, call: _Call) -> Response:
         """What output_fn or transform_fn returned: a body, a body with its media type, or something to encode."""
@@ -172,8 +171,7 @@ class ScriptHandler(Handler):
         if isinstance(answer, _OF_JSON):
             # multi-model-server writes these as JSON whatever the client accepts.
             return _response(decoder_encoder.encode(answer, JSON), JSON, call.context)
-        chosen = decoder_encoder.choose(content_type)
-        return _response(decoder_encoder.encode(answer, chosen), chosen, call.context)
+        return _response(*decoder_encoder.write(answer, content_type), call.context)
 
     def _content_type(self, call: _Call) -> str:
         return media_type(call.request.content_type)

@@ -22,7 +22,7 @@ from converters import packages
 from converters.convert import Artifact, Converter, Options
 from converters.errors import ConversionError
 from converters.progress import Lines
-from tests.serving import TRITON_HF, run_cli
+from tests.serving import TRITON_HF, Server, run_cli
 
 MODEL = "def model_fn(model_dir): ...\ndef predict_fn(data, model): ...\n"
 
@@ -319,3 +319,21 @@ def test_a_submitted_folder_takes_the_place_of_code(converted: Convert, tmp_path
         "check", str(source), "--cache", str(tmp_path / "cache"), env={"SAGEMAKER_SUBMIT_DIRECTORY": str(other)}
     )
     assert ended.returncode == 0, ended.stdout
+
+
+def test_the_torch_tier_runs_with_what_the_requirements_pin(
+    built: Callable[..., Path], tmp_path: Path, cache: Path, start: Callable[..., Server]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(built("bert", num_labels=3), folder)
+    (folder / "code").mkdir()
+    (folder / "code" / "requirements.txt").write_text("tqdm==4.66.5\n")  # which transformers imports
+    (folder / "code" / "inference.py").write_text(
+        "import tqdm\n"
+        "def predict_fn(data, model):\n"
+        "    return [tqdm.__version__, type(model.tokenizer).__name__, model(data['inputs'])[0]['label']]\n"
+    )
+    server = start(str(folder), "--cache", str(cache), "--instances", "1").wait()
+    version, tokenizer, label = server.post({"inputs": "tea"}).json()
+    assert (version, tokenizer) == ("4.66.5", "BertTokenizerFast")
+    assert label.startswith("LABEL_")

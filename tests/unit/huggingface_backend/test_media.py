@@ -16,7 +16,7 @@ from PIL import Image
 from huggingface_backend import audio, decoder_encoder, images
 from huggingface_backend.errors import InvalidInput, MalformedBody, RequestError, UnacceptableType, UnsupportedType
 from huggingface_backend.media_inputs import MediaInputs
-from huggingface_backend.media_types import AUDIO_TYPES, IMAGE_FORMATS, best, charset, media_type, preferred
+from huggingface_backend.media_types import AUDIO_TYPES, IMAGE_FORMATS, acceptable, charset, media_type, preferred
 
 KNOWN = ("application/json", "text/csv", "application/x-npy", "image/png", "image/jpeg")
 
@@ -56,7 +56,7 @@ def test_content_types(header: str, type_: str, charset_: str) -> None:
     ],
 )
 def test_accept(accept: str, chosen: str | None) -> None:
-    assert best(accept, KNOWN) == chosen
+    assert next(iter(acceptable(accept, KNOWN)), None) == chosen
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_a_script_is_told(accept: str, told: str) -> None:
 
 def test_types_that_nobody_reads_or_writes() -> None:
     with pytest.raises(UnacceptableType):
-        decoder_encoder.choose("text/html")
+        decoder_encoder.writable("text/html")
     with pytest.raises(UnsupportedType):
         decoder_encoder.decode(b"x", "application/x-nothing")
     with pytest.raises(UnsupportedType):
@@ -144,6 +144,12 @@ def test_broken_images_are_malformed(body: bytes) -> None:
 def test_a_prediction_that_a_type_cannot_hold_is_406(content: Any, type_: str) -> None:
     with pytest.raises(UnacceptableType):
         decoder_encoder.encode(content, type_)
+
+
+def test_the_next_type_is_taken_where_the_first_cannot_hold_the_prediction() -> None:
+    body, type_ = decoder_encoder.write([{"a": 1}], "image/png, application/json;q=0.1")
+    assert (body, type_) == (b'[{"a":1}]', "application/json")
+    assert decoder_encoder.write([[1]], "text/csv, application/x-npy;q=0.5, */*;q=0.1")[1] == "application/x-npy"
 
 
 def tone(rate: int, seconds: float = 0.5, channels: int = 1) -> np.ndarray[Any, Any]:
