@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_backend.errors import EntryError
+from huggingface_backend.script import one_by_one
 
 FILE = "manifest.json"
 GRAPH = "model.onnx"
@@ -100,6 +101,11 @@ class Manifest:
     """What the script overrides, in the order of `script.HOOKS`."""
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether a process of this model answers its requests one after the other."""
+        return (self.tier == "torch" or one_by_one(self.hooks)) and "predict_batch_fn" not in self.hooks
 
     def write(self, folder: Path) -> None:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", "utf-8")

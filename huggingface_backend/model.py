@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(f"{name}: {error}") from None
         except ValueError as error:
             raise pb_utils.TritonModelException(f"{name}: config.pbtxt has a wrong parameter: {error}") from None
+        self._timed = self._handler.manifest.one_at_a_time
         spool = os.environ.get(wire.SPOOL_ENV)
         self._spool = wire.Spool(Path(spool)) if spool else None
 
@@ -66,7 +68,7 @@ class TritonPythonModel:
         replies = []
         for request in requests:
             rows = _Rows(request)
-            reply = _Reply(request.get_response_sender(), self._spool, rows.count)
+            reply = _Reply(request.get_response_sender(), self._spool, rows.count, self._timed)
             replies.append(reply)
             for index in range(rows.count):
                 respond = partial(reply.answer, index)
@@ -131,8 +133,9 @@ class _Rows:
 class _Reply:
     """The way back of one Triton request: sent when all of its rows are answered. A row's first answer counts."""
 
-    def __init__(self, sender: Any, spool: wire.Spool | None, rows: int) -> None:
+    def __init__(self, sender: Any, spool: wire.Spool | None, rows: int, timed: bool) -> None:
         self._sender, self._spool = sender, spool
+        self._began = time.monotonic() if timed else None
         self._outcomes: list[Response | RequestError | None] = [None] * rows
         self._lock = threading.Lock()
 
@@ -165,6 +168,8 @@ class _Reply:
         if len(outcomes) == 1 and isinstance(outcomes[0], RequestError):
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(outcomes[0].to_wire()))
         rows = [self._row(outcome, wire.SPOOL_ABOVE // len(outcomes)) for outcome in outcomes]
+        if self._began is not None and not rows[0][wire.ATTRIBUTES]:
+            rows[0][wire.ATTRIBUTES] = b'{"seconds": %.6f}' % ((time.monotonic() - self._began) / len(rows))
         return pb_utils.InferenceResponse(
             output_tensors=[
                 pb_utils.Tensor(name, np.array([[row[name]] for row in rows], dtype=np.object_))

@@ -4,7 +4,8 @@ Inputs and outputs are BYTES tensors of shape `[rows, 1]`; each row is a request
 the first in which everything is empty are padding: a Triton request as wide as the model's `max_batch_size` runs alone,
 because Triton's dynamic batcher can add nothing to it, and the adapter retries that way after a backend has died.
 
-The failure of a single row is a Triton error; among several rows it stands in its row's `attributes`, as `error`.
+The failure of a single row is a Triton error; among several rows it stands in its row's `attributes`, as `error`. A
+model that answers one by one says there, in the first row's, how many `seconds` a row took it.
 """
 
 from __future__ import annotations

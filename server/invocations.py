@@ -144,8 +144,8 @@ class Invoker:
             spool = self._keeper.spool
             body = await asyncio.to_thread(spool.read, answer.body_file)
             spool.remove(answer.body_file)
-        attributes = json.loads(answer.attributes) if answer.attributes else {}
-        return Result(body, answer.content_type, attributes.get("status", 200), attributes.get("headers", {}))
+        stated = answer.attributes
+        return Result(body, answer.content_type, stated.get("status", 200), stated.get("headers", {}))
 
     def _model(self, name: str | None) -> Model:
         models = self._keeper.models

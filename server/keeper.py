@@ -21,7 +21,7 @@ from huggingface_backend.script import CODE
 from server.errors import ServerError
 from server.lifelines import Lifelines
 from server.model import Model
-from server.placing import instances, one_at_a_time, show
+from server.placing import instances, show
 from server.rundir import RunDir
 from server.triton import binary
 from server.triton.client import LoadFailed, ProcessDied, TritonClient
@@ -106,12 +106,12 @@ class Keeper:
         manifest = Manifest.read(version)
         count = instances(manifest, self._instances)
         shown = self.repository / name
-        show(entry, shown, count, queued=one_at_a_time(manifest))
+        show(entry, shown, count, queued=manifest.one_at_a_time)
         model = Model(
             name,
             manifest,
             runs_user_code=(version / CODE).is_dir(),
-            concurrency=AHEAD * count if one_at_a_time(manifest) else None,
+            concurrency=AHEAD * count if manifest.one_at_a_time else None,
         )
         try:
             await self.client.load(name, self._load_deadline)

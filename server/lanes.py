@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -15,8 +14,9 @@ from server.triton.client import Answer, Call
 GROUP = 16
 """Calls in one Triton request at most."""
 GROUP_SECONDS = 0.004
-"""What a group may take: calls that take longer go one by one, so that every process has its share."""
+"""What a group may take the model: calls that take it half of that and more go one by one."""
 GROUP_BYTES = 2**20
+SHORTEST = 1e-6
 _FADE = 0.2
 """Weight of the newest group in the estimate of a call's time; a slow one counts at once."""
 
@@ -71,7 +71,6 @@ class Lane:
         return group
 
     async def _run(self, group: list[tuple[Call, asyncio.Future[Answer]]]) -> None:
-        began = time.monotonic()
         try:
             answers: Sequence[Answer | BaseException] = await self._send([call for call, _ in group])
         except asyncio.CancelledError:
@@ -80,8 +79,11 @@ class Lane:
             answers = [error] * len(group)
         finally:
             self._free += 1
-        took = (time.monotonic() - began) / len(group)
-        self._seconds = max(took, self._seconds + _FADE * (took - self._seconds))
+        first = answers[0]
+        if isinstance(first, Answer) and "seconds" in first.attributes:
+            # Its own word, because the way there and back says more of how busy the machine is.
+            took = first.attributes["seconds"]
+            self._seconds = max(took, self._seconds + _FADE * (took - self._seconds), SHORTEST)
         for (_, future), answer in zip(group, answers, strict=True):
             if future.done():
                 continue

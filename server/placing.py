@@ -9,16 +9,10 @@ from google.protobuf import text_format
 
 from converters.entry import CONFIG, VERSION
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.script import one_by_one
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 INSTANCE_BYTES = 2 * 2**20
 """Shared memory of one instance: Triton's megabyte, and as much again when it grows."""
-
-
-def one_at_a_time(manifest: Manifest) -> bool:
-    """Whether a process of this model answers its requests one after the other."""
-    return (manifest.tier == "torch" or one_by_one(manifest.hooks)) and "predict_batch_fn" not in manifest.hooks
 
 
 def instances(manifest: Manifest, asked: int | None = None) -> int:
@@ -27,7 +21,7 @@ def instances(manifest: Manifest, asked: int | None = None) -> int:
     One where requests are batched, for it uses every core. Where they are answered one after the other, as many as
     the original toolkit has workers: `asked`, else one a core; fewer where /dev/shm is too small for them.
     """
-    if not one_at_a_time(manifest):
+    if not manifest.one_at_a_time:
         return 1
     wanted = asked or len(os.sched_getaffinity(0))
     room = os.statvfs(SHARED_MEMORY)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class Call:
 class Answer:
     body: bytes
     content_type: str
-    attributes: str
+    attributes: Mapping[str, Any]
     body_file: str
 
 
@@ -200,10 +200,10 @@ def _unpack(raw: bytes) -> list[bytes]:
 
 def _answer(body: bytes, content_type: bytes, attributes: bytes, body_file: bytes) -> Answer | HTTPError:
     """A row of the outputs, which are in the order of `wire.OUTPUTS`."""
-    if attributes.startswith(b'{"error"'):
-        stated = parse_wire(json.loads(attributes)["error"])
-        return BackendFailure(*(stated or (500, "InternalError", "a failure that cannot be read")))
-    return Answer(body, content_type.decode(), attributes.decode(), body_file.decode())
+    stated = json.loads(attributes) if attributes else {}
+    if "error" in stated:
+        return BackendFailure(*(parse_wire(stated["error"]) or (500, "InternalError", "a failure that cannot be read")))
+    return Answer(body, content_type.decode(), stated, body_file.decode())
 
 
 def _failure(error: grpc.aio.AioRpcError, timeout: float) -> HTTPError | ProcessDied | NotReached:

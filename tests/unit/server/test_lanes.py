@@ -38,7 +38,9 @@ class Triton:
             if "die" in texts:
                 raise ProcessDied("dead")
             return [
-                BackendFailure(422, "InvalidInput", "bad") if text == "bad" else Answer(text.encode(), "", "", "")
+                BackendFailure(422, "InvalidInput", "bad")
+                if text == "bad"
+                else Answer(text.encode(), "", {"seconds": self.seconds}, "")
                 for text in texts
             ]
         finally:
