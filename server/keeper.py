@@ -105,6 +105,8 @@ class Keeper:
         version = entry / VERSION
         manifest = Manifest.read(version)
         count = instances(manifest, self._instances)
+        if manifest.one_at_a_time:
+            logger.info("model %s answers one request after the other, in %d processes", name, count)
         shown = self.repository / name
         show(entry, shown, count, queued=manifest.one_at_a_time)
         model = Model(
