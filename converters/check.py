@@ -101,11 +101,12 @@ def check(
             submitted=code,
         )
         decided = plan(view.folder, ask, view.files)
-        _fill(report, view, decided, options.trust_remote_code)
+        opinions = [] if decided.requirements is None else judge(read(decided.requirements), decided.tier)
+        _fill(report, view, decided, opinions, options.trust_remote_code)
         if decided.code is None or decided.problems:
             return report
         if not run_script:
-            _find_missing(report, view, decided)
+            _find_missing(report, view, decided, opinions)
         else:
             found = import_script(view.folder, decided, options.program, cache, progress)
             if found.problem is not None:
@@ -130,7 +131,7 @@ def _of_entry(source: str, manifest: Manifest) -> Report:
     )
 
 
-def _fill(report: Report, view: View, decided: Plan, trust_remote_code: bool) -> None:
+def _fill(report: Report, view: View, decided: Plan, opinions: list[Opinion], trust_remote_code: bool) -> None:
     report.weights = layout.weights_line(view)
     report.task, report.task_reason = decided.task, decided.task_reason
     report.tier, report.certain = decided.tier if decided.task else "", decided.certain
@@ -141,21 +142,16 @@ def _fill(report: Report, view: View, decided: Plan, trust_remote_code: bool) ->
     report.notes += [*decided.notes, *layout.stray(view)]
     if decided.tier != "script" and find_spec("torch") is None and (decided.tier == "torch" or decided.graph):
         report.notes.append("torch is not installed here: converting and the torch tier need the convert extra")
-    for opinion in _opinions(decided):
+    for opinion in opinions:
         line = opinion.line
         report.requirements.append({"where": line.where, "requirement": line.text, "outcome": opinion.outcome})
         if opinion.problem:
             report.problems.append(f"{line.where}: {line.text}: {opinion.outcome}")
 
 
-def _opinions(decided: Plan) -> list[Opinion]:
-    return [] if decided.requirements is None else judge(read(decided.requirements), decided.tier)
-
-
-def _find_missing(report: Report, view: View, decided: Plan) -> None:
+def _find_missing(report: Report, view: View, decided: Plan, opinions: list[Opinion]) -> None:
     """Modules that nothing here brings. A package to be installed may bring more than its name says."""
     imports = decided.script.imports if decided.script is not None else {}
-    opinions = _opinions(decided)
     fetched = [opinion.line for opinion in opinions if opinion.installs]
     brought = {_MODULES_OF.get(line.name, line.name.replace("-", "_")).lower() for line in fetched if line.name}
     open_ended = bool(fetched)

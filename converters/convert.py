@@ -185,8 +185,9 @@ class _Conversion:
         if decided.requirements is not None:
             # Before the export: what cannot be installed should be known soon.
             target = version_folder / PACKAGES
-            packages.install(decided.requirements, target, self.cache, self.progress, self.cancelled)
-            versions[REQUIREMENTS] = packages.digest(decided.requirements, self.cache)
+            versions[REQUIREMENTS] = packages.install(
+                decided.requirements, target, self.cache, self.progress, self.cancelled
+            )
         manifest = self._manifest(decided, version_folder)
         if manifest.tier != "fast" or decided.code is not None:
             with self.progress.stage("copying the model", version_folder):

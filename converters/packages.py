@@ -36,16 +36,18 @@ _SHOWN = 4
 """Versions that a message names."""
 
 
-def install(requirements: Path, target: Path, cache: Path, progress: Progress, cancelled: Event | None = None) -> bool:
+def install(requirements: Path, target: Path, cache: Path, progress: Progress, cancelled: Event | None = None) -> str:
     """Make `target` the folder of what a requirements.txt asks for, linked to the one in the cache.
 
-    False, and no folder, where the running environment has everything. ConversionError names the requirement that
-    cannot be had and why; then nothing is left behind, in the cache or at the target.
+    Returns the digest of what was asked for. There is no folder where the running environment has everything.
+    ConversionError names the requirement that cannot be had and why; then nothing is left behind, in the cache or at
+    the target.
     """
     if find_spec("pip") is None:
         raise ConversionError(f"code/{requirements.name} cannot be installed: this environment has no pip")
     # Absolute, because pip runs in another folder.
-    kept = cache.absolute() / "requirements" / digest(requirements, cache)
+    asked = digest(requirements, cache)
+    kept = cache.absolute() / "requirements" / asked
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{kept}.lock"):
         if not kept.is_dir():
@@ -55,10 +57,9 @@ def install(requirements: Path, target: Path, cache: Path, progress: Progress, c
                 progress.stage(f"installing code/{requirements.name}", unfinished.parent),
             ):
                 _install(requirements, unfinished, progress, cancelled)
-    if not any(kept.iterdir()):
-        return False
-    shutil.copytree(kept, target, copy_function=_link, symlinks=True)
-    return True
+    if any(kept.iterdir()):
+        shutil.copytree(kept, target, copy_function=_link, symlinks=True)
+    return asked
 
 
 def digest(requirements: Path, cache: Path) -> str:

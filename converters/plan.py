@@ -87,7 +87,7 @@ def plan(folder: Path, ask: Ask, files: Collection[str]) -> Plan:
 
 def instances(tier: str, hooks: Collection[str], cores: int) -> int:
     """Processes that serve a model: one a core where requests are answered one by one, else one for all cores."""
-    return cores if (tier == "torch" or one_by_one(hooks)) and "predict_batch_fn" not in hooks else 1
+    return cores if one_by_one(tier, hooks) else 1
 
 
 def _with_script(folder: Path, ask: Ask) -> Plan:

@@ -105,7 +105,7 @@ class Manifest:
     @property
     def one_at_a_time(self) -> bool:
         """Whether a process of this model answers its requests one after the other."""
-        return (self.tier == "torch" or one_by_one(self.hooks)) and "predict_batch_fn" not in self.hooks
+        return one_by_one(self.tier, self.hooks)
 
     def write(self, folder: Path) -> None:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", "utf-8")

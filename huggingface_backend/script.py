@@ -35,9 +35,13 @@ toolkit's."""
 COMPAT = Path(__file__).parent / "compat"
 
 
-def one_by_one(hooks: Collection[str]) -> bool:
-    """Whether a script answers its requests one after the other, so that only more processes make it faster."""
-    return not {"model_fn", "predict_fn", "transform_fn"}.isdisjoint(hooks) and "predict_batch_fn" not in hooks
+def one_by_one(tier: str, hooks: Collection[str]) -> bool:
+    """Whether a model answers its requests one after the other, so that only more processes make it faster.
+
+    A script that predicts does, and so does the torch tier, unless predict_batch_fn takes them together.
+    """
+    predicts = not {"model_fn", "predict_fn", "transform_fn"}.isdisjoint(hooks)
+    return (tier == "torch" or predicts) and "predict_batch_fn" not in hooks
 
 
 class Script:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,53 +18,13 @@ import click
 import httpx
 
 from perf.load import Round, Shot, measure
-from tests.serving import TRITON_HF, free_port
+from tests.models import builder
+from tests.serving import Server
 from tests.toolkit.cases import Case, load, names
 from tests.toolkit.compare import difference, intended
-from tests.toolkit.record import builder
 from tests.toolkit.server import Toolkit
 
 WARM_UP_SECONDS = 1.0
-
-
-class Ours:
-    """`triton-hf serve` of one folder, as an operator would start it."""
-
-    def __init__(self, model: Path, cache: Path, log: Path) -> None:
-        self.port, self.log = free_port(), log
-        self.url = f"http://127.0.0.1:{self.port}"
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [
-                    TRITON_HF,
-                    "serve",
-                    str(model),
-                    "--cache",
-                    str(cache),
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    str(self.port),
-                ],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def wait(self, timeout: float = 300) -> Ours:
-        """Until /ping answers 200."""
-        deadline = time.monotonic() + timeout
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{self.url}/ping").status_code == 200:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        raise RuntimeError(f"triton-hf did not start:\n{self.log.read_text('utf-8', 'replace')[-2000:]}")
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(60)
 
 
 @dataclass(frozen=True)
@@ -100,7 +58,7 @@ def _spread(values: Sequence[float], digits: int) -> str:
     return f"{middle} ({low}–{high})"
 
 
-def shots(case: Case, server: Ours | Toolkit) -> list[Shot]:
+def shots(case: Case, server: Server | Toolkit) -> list[Shot]:
     """The case's valid requests with this server's answers, each of which is as the case wants it."""
     known = []
     with httpx.Client(base_url=server.url, timeout=120) as client:
@@ -120,10 +78,11 @@ def shots(case: Case, server: Ours | Toolkit) -> list[Shot]:
 
 def compare(case: Case, folder: Path, model: Path, rounds: int, seconds: float, clients: int) -> Measured:
     """Measure both servers in turn."""
-    servers: list[Ours | Toolkit] = []
+    servers: list[Server | Toolkit] = []
     try:
         servers.append(Toolkit(model, folder / f"{case.name}-toolkit.log").wait())
-        servers.append(Ours(model, folder / "cache", folder / f"{case.name}.log").wait())
+        arguments = (str(model), "--cache", str(folder / "cache"))
+        servers.append(Server(*arguments, log=folder / f"{case.name}.log", log_level="info").wait())
         answers = [shots(case, server) for server in servers]
         asked = [{(tuple(shot.headers.items()), shot.body) for shot in known} for known in answers]
         both = [[s for s in known if all((tuple(s.headers.items()), s.body) in a for a in asked)] for known in answers]
@@ -160,7 +119,7 @@ def main(cases: tuple[str, ...], rounds: int, seconds: float, clients: int, file
             case = load(name)
             try:
                 measured = compare(case, folder, case.build(folder / name, build), rounds, seconds, clients)
-            except RuntimeError as error:
+            except (RuntimeError, AssertionError) as error:
                 click.echo(f"{name:<24}{error}")
                 continue
             click.echo(measured.row())

@@ -48,15 +48,7 @@ def convert(cache: Path) -> Callable[..., Artifact]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Build a tiny model once a run for each set of arguments."""
-    root, known = tmp_path_factory.mktemp("models"), {}
-
-    def build(model_type: str, **settings: Any) -> Path:
-        key = model_type + json.dumps(settings, sort_keys=True)
-        if key not in known:
-            known[key] = models.build(root / f"{model_type}-{len(known)}", model_type, **settings)
-        return known[key]
-
-    return build
+    return models.builder(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")

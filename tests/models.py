@@ -7,7 +7,9 @@ until answers to different texts differ by far more than any tolerance.
 from __future__ import annotations
 
 import inspect
+import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,19 @@ def build(
     return folder
 
 
+def builder(root: Path) -> Callable[..., Path]:
+    """`build` below a folder, once for each set of arguments."""
+    known: dict[str, Path] = {}
+
+    def once(model_type: str, **settings: Any) -> Path:
+        key = model_type + json.dumps(settings, sort_keys=True)
+        if key not in known:
+            known[key] = build(root / f"{model_type}-{len(known)}", model_type, **settings)
+        return known[key]
+
+    return once
+
+
 def _spread(model: Any, tokenizer: Any) -> None:
     """Shift and scale the head until each logit has mean 0 and standard deviation 1 over our texts."""
     import torch
@@ -138,8 +153,6 @@ def _spread(model: Any, tokenizer: Any) -> None:
 
 def add_sentence_transformers(folder: Path, pooling: dict[str, Any], *, normalize: bool, max_seq_length: int) -> Path:
     """Make a folder what sentence-transformers saves around a transformer."""
-    import json
-
     modules = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
     listed = [
         {

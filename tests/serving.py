@@ -38,7 +38,12 @@ class Server:
     """A server being started; `wait` for it to be ready, or just talk to it."""
 
     def __init__(
-        self, *arguments: str, log: Path, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+        self,
+        *arguments: str,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+        log_level: str = "debug",
     ) -> None:
         """`under` is a command that runs the server."""
         self.port = free_port()
@@ -57,7 +62,7 @@ class Server:
                     "--host",
                     "127.0.0.1",
                     "--log-level",
-                    "debug",
+                    log_level,
                 ],
                 env={**os.environ, **(env or {})},
                 stdout=file,

@@ -10,14 +10,12 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from tests import models
+from tests.models import builder
 from tests.toolkit.cases import Answer, Case, load, names
 from tests.toolkit.compare import difference
 from tests.toolkit.server import Toolkit
@@ -33,19 +31,6 @@ def main(wanted: list[str]) -> None:
             changed = keep(case, answers)
             took = time.monotonic() - started
             print(f"{name}: {len(answers)} answers, {changed} changed, {took:.0f} s", file=sys.stderr)
-
-
-def builder(root: Path) -> Callable[..., Path]:
-    """`tests.models.build`, once for each set of arguments."""
-    known: dict[str, Path] = {}
-
-    def build(model_type: str, **settings: Any) -> Path:
-        key = model_type + json.dumps(settings, sort_keys=True)
-        if key not in known:
-            known[key] = models.build(root / f"{model_type}-{len(known)}", model_type, **settings)
-        return known[key]
-
-    return build
 
 
 def ask(case: Case, model: Path, log: Path) -> dict[str, Answer]:
