@@ -42,10 +42,36 @@ _FEATURE_EXTRACTION = """
     sew sew-d siglip smollm3 splinter squeezebert stablelm swin swin2sr swinv2 t5 table-transformer trocr
     unispeech unispeech-sat vit wav2vec2 wav2vec2-conformer wavlm whisper xlm xlm-roberta yolos
 """
+_FILL_MASK = """
+    albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra esm flaubert ibert layoutlm
+    longformer megatron-bert mobilebert modernbert mpnet nystromformer perceiver rembert roberta roformer squeezebert
+    xlm xlm-roberta
+"""
+_IMAGE_CLASSIFICATION = """
+    beit clip convnext convnextv2 cvt data2vec-vision deit dinov2 efficientnet hiera imagegpt levit mobilevit
+    perceiver poolformer pvt regnet resnet segformer swin swinv2 vit
+"""
+_QUESTION_ANSWERING = """
+    albert bart bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra falcon flaubert gptj
+    ibert layoutlmv3 lilt longformer markuplm mbart megatron-bert mobilebert mpnet nystromformer opt rembert roberta
+    roformer splinter squeezebert xlm xlm-roberta
+"""
+_TAGGING = """
+    albert bert bloom camembert convbert data2vec-text deberta deberta-v2 distilbert electra esm falcon flaubert gpt2
+    ibert layoutlm layoutlmv3 lilt longformer markuplm megatron-bert mobilebert modernbert mpnet mpt nystromformer
+    qwen2 rembert roberta roformer squeezebert xlm xlm-roberta
+"""
 EXPORTABLE: dict[str, frozenset[str]] = {
-    "text-classification": frozenset(_TEXT_CLASSIFICATION.split()),
     "feature-extraction": frozenset(_FEATURE_EXTRACTION.split()),
+    "fill-mask": frozenset(_FILL_MASK.split()),
+    "image-classification": frozenset(_IMAGE_CLASSIFICATION.split()),
+    "question-answering": frozenset(_QUESTION_ANSWERING.split()),
     "sentence-embedding": frozenset(_FEATURE_EXTRACTION.split()),
+    "sentence-similarity": frozenset(_FEATURE_EXTRACTION.split()),
+    "text-classification": frozenset(_TEXT_CLASSIFICATION.split()),
+    "text-ranking": frozenset(_TEXT_CLASSIFICATION.split()),
+    "token-classification": frozenset(_TAGGING.split()),
+    "zero-shot-classification": frozenset(_TEXT_CLASSIFICATION.split()),
 }
 """The architectures that optimum-onnx 0.1 exports for each task of the fast path, written down; a test compares."""
 

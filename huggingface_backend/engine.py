@@ -17,12 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tokenizers import Encoding
-
+from huggingface_backend.batches import shape
 from huggingface_backend.errors import InvalidInput, ModelError, RequestError, first_line
 from huggingface_backend.messages import Done, never
 from huggingface_backend.rows import Pending, Row, cut, encode
-from huggingface_backend.session import Batch, Session
+from huggingface_backend.session import Session
 from huggingface_backend.tasks.base import Task
 from huggingface_backend.tokenization import TextTokenizer, TokenizeOptions
 
@@ -51,19 +50,18 @@ class Engine:
     def __init__(
         self,
         task: Task,
-        tokenizer: Callable[[], TextTokenizer],
         session: Session,
+        tokenizer: Callable[[], TextTokenizer] | None = None,
         token_budget: int = DEFAULT_TOKEN_BUDGET,
         when_idle: Callable[[], None] = lambda: None,
     ) -> None:
-        """`tokenizer` makes one: giant texts get their own, because a tokenizer holds the state of its last call.
+        """`tokenizer` makes one more: giant texts get their own, because a tokenizer holds the state of its last call.
 
         `when_idle` is called from the engine's thread when nothing came for `IDLE` seconds, and at least every
         `BUSY` seconds while something does.
         """
         self._task, self._session, self._budget = task, session, token_budget
         self._make_tokenizer = tokenizer
-        self._tokenizer = tokenizer()
         self._giants = ThreadPoolExecutor(1, "giants")
         self._giants_tokenizer: TextTokenizer | None = None
         self._when_idle = when_idle
@@ -80,13 +78,23 @@ class Engine:
 
         Once `cancelled` says so, what is left of the call is dropped.
         """
+        if self._task.encodes and _characters(inputs) > GIANT:
+            self._giants.submit(self._take, inputs, parameters, done, cancelled)
+        else:
+            self._take(inputs, parameters, done, cancelled)
+
+    def _take(self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool]) -> None:
         try:
             call = self._task.call(inputs, parameters)
         except RequestError as error:
             done(error)
             return
+        except Exception:
+            logger.exception("unexpected failure in a call")
+            done(ModelError("unexpected failure in the server; see its log"))
+            return
         pending = Pending(call, self._task, done, cancelled)
-        if call.texts:
+        if call.items:
             self._inbox.put(pending)
         else:
             pending.finish()
@@ -149,31 +157,32 @@ class Engine:
 
     def _warm_up(self) -> None:
         """One small run, so that the first request does not pay for the session's first allocations."""
-        encodings = self._tokenizer.encode(self._task.call("warm up", {}).texts[:1], TokenizeOptions())
-        self._session.run(self._batch(encodings))
+        done: queue.SimpleQueue[object] = queue.SimpleQueue()
+        pending = Pending(self._task.example(), self._task, done.put, never)
+        self._run(list(pending.take(self._budget)))
 
     def _run(self, wave: list[Row]) -> None:
         groups: dict[TokenizeOptions, list[Row]] = {}
         for row in wave:
-            if row.encoding is not None:
+            if row.ready is not None:
                 continue
             if row.characters > GIANT:
                 self._giants.submit(self._encode_giant, row)
             else:
                 groups.setdefault(row.owner.call.options, []).append(row)
         for group in groups.values():
-            self._isolate(group, lambda rows: encode(rows, self._tokenizer))
-        ready = [row for row in wave if row.encoding is not None and self._fits(row)]
-        ready.sort(key=lambda row: row.length)
-        for batch in cut(ready, self._budget, equal_lengths=self._task.manifest.tokenizer.pad_token is None):
+            self._isolate(group, lambda rows: encode(rows, self._task.tokenizer, offsets=self._task.offsets))
+        ready = [row for row in wave if row.ready is not None and self._fits(row)]
+        ready.sort(key=lambda row: (row.length, shape(row.ready)))
+        for batch in cut(ready, self._budget, equal_shapes=self._task.manifest.tokenizer.pad_token is None):
             self._isolate(batch, self._infer)
 
     def _encode_giant(self, row: Row) -> None:
         if self._giants_tokenizer is None:
-            self._giants_tokenizer = self._make_tokenizer()
+            self._giants_tokenizer = self._make_tokenizer() if self._make_tokenizer else self._task.tokenizer
         tokenizer = self._giants_tokenizer
-        self._isolate([row], lambda rows: encode(rows, tokenizer))
-        if row.encoding is not None:
+        self._isolate([row], lambda rows: encode(rows, tokenizer, offsets=self._task.offsets))
+        if row.ready is not None:
             self._inbox.put(row)
 
     def _fits(self, row: Row) -> bool:
@@ -188,14 +197,11 @@ class Engine:
         rows = [row for row in rows if not row.owner.settled]
         if not rows:
             return
-        batch = self._batch([row.encoding for row in rows if row.encoding is not None])
-        outputs = self._task.reduce(self._session.run(batch), batch)
-        for row, output in zip(rows, outputs, strict=True):
-            row.encoding = None
-            row.owner.put(row.index, output)
-
-    def _batch(self, encodings: Sequence[Encoding]) -> Batch:
-        return Batch.of(encodings, self._task.manifest.tokenizer)
+        batch = self._task.batch([row.ready for row in rows])
+        results = self._task.reduce(self._session.run(batch), batch)
+        for row, result in zip(rows, results, strict=True):
+            row.ready = None
+            row.owner.put(row.index, result)
 
     def _isolate(self, rows: Sequence[Row], step: Callable[[Sequence[Row]], None]) -> None:
         """Run a step on all rows; where it fails, halve until the one row that fails is alone."""
@@ -224,3 +230,12 @@ def too_long(length: int, limit: int) -> InvalidInput:
         f"the text has {length} tokens, the model takes {limit}; "
         'shorten it or send "parameters": {"truncation": true}'
     )
+
+
+def _characters(value: object) -> int:
+    """Characters of all texts in a value."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list | tuple) else 0

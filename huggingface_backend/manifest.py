@@ -33,6 +33,12 @@ class TokenizerFacts:
     """Whether the model is told which text of a pair a token belongs to (`model_input_names`)."""
     padding_side: str = "right"
     truncation_side: str = "right"
+    mask_token: str | None = None
+    mask_token_id: int | None = None
+    unk_token_id: int | None = None
+    cls_token_id: int | None = None
+    clean_up_spaces: bool = False
+    """`clean_up_tokenization_spaces`: whether decoding removes the spaces before punctuation."""
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,16 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
 
     if manifest.task not in TASKS:
         raise EntryError(f"{manifest.task} has no fast path; the manifest was written by another version")
-    session = Session(folder / GRAPH, runtime.threads)
+
+    def tokenizer() -> TextTokenizer:
+        return TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
+
+    task = TASKS[manifest.task](manifest, tokenizer() if (folder / TOKENIZER).is_file() else None)
+    session = Session(folder / GRAPH, runtime.threads, task.outputs)
     return Engine(
-        TASKS[manifest.task](manifest),
-        lambda: TextTokenizer(folder / TOKENIZER, manifest.tokenizer),
+        task,
         session,
+        tokenizer,
         runtime.token_budget or DEFAULT_TOKEN_BUDGET,
         lambda: report(session.counters),
     )

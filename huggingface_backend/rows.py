@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Encoding
 
+from huggingface_backend.batches import Pixels, shape
 from huggingface_backend.errors import ModelError, RequestError
 from huggingface_backend.messages import Done
 from huggingface_backend.tasks.base import Call, Task
-from huggingface_backend.tokenization import TextTokenizer
+from huggingface_backend.tokenization import Text, TextTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class Pending:
         self.waves = 0
         """Waves it took part in."""
         self._task, self._done = task, done
-        self._outputs: list[NDArray[Any] | None] = [None] * len(call.texts)
-        self._left = len(call.texts)
-        self._waiting = iter([Row(self, index) for index in range(len(call.texts))])
+        self._outputs: list[Any] = [None] * len(call.items)
+        self._left = len(call.items)
+        self._waiting = iter([Row(self, index, _ready(item)) for index, item in enumerate(call.items)])
         self._next: Row | None = next(self._waiting, None)
 
     @property
@@ -51,8 +51,12 @@ class Pending:
             if self._next is None or budget < self._next.size:
                 return
 
-    def put(self, index: int, output: NDArray[Any]) -> None:
+    def put(self, index: int, output: Any) -> None:
+        """Take a row's result, an array or a tuple with arrays in it."""
         if self.settled:
+            return
+        if not _finite(output):
+            self.settle(ModelError("the model's output contains NaN or infinity"))
             return
         self._outputs[index] = output
         self._left -= 1
@@ -61,14 +65,14 @@ class Pending:
 
     def finish(self) -> None:
         """Answer from the rows' outputs."""
-        rows = [output for output in self._outputs if output is not None]
-        if not all(np.isfinite(row).all() for row in rows):
-            self.settle(ModelError("the model's output contains NaN or infinity"))
-            return
+        answer: object
         try:
-            answer = self._task.answer(self.call, rows)
+            answer = self._task.answer(self.call, self._outputs)
         except RequestError as error:
             answer = error
+        except Exception:
+            logger.exception("unexpected failure in an answer")
+            answer = ModelError("unexpected failure in the server; see its log")
         self.settle(answer)
 
     def settle(self, outcome: object) -> None:
@@ -86,12 +90,19 @@ class Pending:
 class Row:
     owner: Pending
     index: int
-    encoding: Encoding | None = None
+    ready: Encoding | Pixels | None = None
+    """What the graph is fed, once there is it."""
+
+    @property
+    def text(self) -> Text:
+        """What a row that is not ready is made of."""
+        item = self.owner.call.items[self.index]
+        assert isinstance(item, Text)  # noqa: S101
+        return item
 
     @property
     def characters(self) -> int:
-        text = self.owner.call.texts[self.index]
-        return len(text.text) + len(text.pair or "")
+        return len(self.text.text) + len(self.text.pair or "")
 
     @property
     def size(self) -> int:
@@ -100,24 +111,33 @@ class Row:
 
     @property
     def length(self) -> int:
-        return 0 if self.encoding is None else len(self.encoding)
+        return 0 if self.ready is None else len(self.ready)
 
 
-def encode(rows: Sequence[Row], tokenizer: TextTokenizer) -> None:
+def encode(rows: Sequence[Row], tokenizer: TextTokenizer, *, offsets: bool) -> None:
     """Encode rows of equal options in one call."""
-    texts = [row.owner.call.texts[row.index] for row in rows]
-    for row, encoding in zip(rows, tokenizer.encode(texts, rows[0].owner.call.options), strict=True):
-        row.encoding = encoding
+    texts = [row.text for row in rows]
+    for row, encoding in zip(rows, tokenizer.encode(texts, rows[0].owner.call.options, offsets=offsets), strict=True):
+        row.ready = encoding
 
 
-def cut(rows: Iterable[Row], budget: int, *, equal_lengths: bool = False) -> Iterator[list[Row]]:
+def cut(rows: Iterable[Row], budget: int, *, equal_shapes: bool = False) -> Iterator[list[Row]]:
     """Batches of rows sorted by length, each of `rows × longest ≤ budget` tokens or of a single row."""
     batch: list[Row] = []
     for row in rows:
-        differs = equal_lengths and batch and batch[-1].length != row.length
+        differs = equal_shapes and batch and shape(batch[-1].ready) != shape(row.ready)
         if batch and (differs or (len(batch) + 1) * row.length > budget):
             yield batch
             batch = []
         batch.append(row)
     if batch:
         yield batch
+
+
+def _ready(item: object) -> Encoding | Pixels | None:
+    return item if isinstance(item, Encoding | Pixels) else None
+
+
+def _finite(output: Any) -> bool:
+    parts = output if isinstance(output, tuple) else (output,)
+    return all(np.isfinite(part).all() for part in parts if isinstance(part, np.ndarray))

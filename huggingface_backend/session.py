@@ -1,4 +1,4 @@
-"""One ONNX Runtime session over a graph of token ids, and the count of what it ran."""
+"""One ONNX Runtime session over a graph of token ids or pixels, and the count of what it ran."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Encoding
 
+from huggingface_backend.batches import PIXELS, TEXT_INPUTS, Batch, PixelBatch
 from huggingface_backend.errors import EntryError
-from huggingface_backend.manifest import TokenizerFacts
-
-TEXT_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids"})
 
 
 @dataclass(slots=True)
@@ -29,42 +25,14 @@ class Counters:
     """Padding included: what was computed, not what was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Padded rows: each array is int64 of shape (rows, longest row)."""
-
-    input_ids: NDArray[np.int64]
-    attention_mask: NDArray[np.int64]
-    token_type_ids: NDArray[np.int64]
-    lengths: list[int]
-    """Tokens of each row without the batch's padding; padding a request asked for counts."""
-
-    @property
-    def position_ids(self) -> NDArray[np.int64]:
-        """Positions from 0 in every row, as they are for a row alone; decoders' exports ask for them."""
-        return np.broadcast_to(np.arange(self.input_ids.shape[1], dtype=np.int64), self.input_ids.shape)
-
-    @classmethod
-    def of(cls, encodings: Sequence[Encoding], facts: TokenizerFacts) -> Batch:
-        """Pad on the right, whatever side the tokenizer prefers, so that a row keeps the positions it has alone."""
-        lengths = [len(encoding) for encoding in encodings]
-        shape = (len(encodings), max(lengths))
-        ids = np.full(shape, facts.pad_token_id, np.int64)
-        mask = np.zeros(shape, np.int64)
-        types = np.full(shape, facts.pad_token_type_id if facts.token_types else 0, np.int64)
-        for row, (length, encoding) in enumerate(zip(lengths, encodings, strict=True)):
-            ids[row, :length] = encoding.ids
-            mask[row, :length] = encoding.attention_mask
-            if facts.token_types:
-                types[row, :length] = encoding.type_ids
-        return cls(ids, mask, types, lengths)
-
-
 class Session:
     """Runs the graph. Threads do not spin: the server, the client and Triton need the same cores."""
 
-    def __init__(self, graph: Path, threads: int = 0) -> None:
-        """`threads` 0 means every core this process may use. EntryError where the graph cannot be served."""
+    def __init__(self, graph: Path, threads: int = 0, outputs: Sequence[str] = ()) -> None:
+        """`threads` 0 means every core this process may use; `outputs` are what `run` returns, the first if empty.
+
+        EntryError where the graph cannot be served.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.inter_op_num_threads = 1
@@ -75,20 +43,22 @@ class Session:
         except Exception as error:  # ONNX Runtime's exceptions share no public base
             raise EntryError(f"{graph} cannot be loaded: {error}") from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
-        self._output = self._session.get_outputs()[0].name
-        unknown = sorted(set(self._inputs) - TEXT_INPUTS)
-        if unknown or "input_ids" not in self._inputs:
-            raise EntryError(f"{graph} takes {', '.join(self._inputs)}, not input_ids and attention_mask")
+        if self._inputs != [PIXELS] and (set(self._inputs) - TEXT_INPUTS or "input_ids" not in self._inputs):
+            raise EntryError(f"{graph} takes {', '.join(self._inputs)}; input_ids or pixel_values alone were expected")
+        given = [entry.name for entry in self._session.get_outputs()]
+        self._outputs = list(outputs) or given[:1]
+        missing = sorted(set(self._outputs) - set(given))
+        if missing:
+            raise EntryError(f"{graph} gives {', '.join(given)}, and no {', '.join(missing)}")
         self.counters = Counters()
 
-    def run(self, batch: Batch) -> NDArray[Any]:
-        """The graph's first output, one entry a row: (rows, labels) logits or (rows, tokens, hidden) states."""
-        feed = {name: getattr(batch, name) for name in self._inputs}
+    def run(self, batch: Batch | PixelBatch) -> list[NDArray[Any]]:
+        """The outputs, one entry a row in each: (rows, labels) logits or (rows, tokens, hidden) states."""
         self.counters.runs += 1
-        self.counters.rows += batch.input_ids.shape[0]
-        self.counters.tokens += batch.input_ids.size
-        output: NDArray[Any] = self._session.run([self._output], feed)[0]
-        return output
+        self.counters.rows += batch.rows
+        self.counters.tokens += batch.tokens
+        outputs: list[NDArray[Any]] = self._session.run(self._outputs, batch.feed(self._inputs))
+        return outputs
 
 
 def providers() -> list[str]:

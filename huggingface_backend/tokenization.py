@@ -74,21 +74,28 @@ class TextTokenizer:
         self._facts = facts
         self._state: TokenizeOptions | None = None
 
-    def encode(self, texts: Sequence[Text], options: TokenizeOptions) -> list[Encoding]:
-        """Token ids of each text, each as if it were alone: unpadded unless the options pad."""
+    def encode(self, texts: Sequence[Text], options: TokenizeOptions, *, offsets: bool = False) -> list[Encoding]:
+        """Token ids of each text, each as if it were alone: unpadded unless the options pad.
+
+        With `offsets` the encodings also know which characters their tokens came from.
+        """
         if options != self._state:
             self._configure(options)
         inputs = [item.text if item.pair is None else (item.text, item.pair) for item in texts]
         try:
-            encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
-                inputs, add_special_tokens=options.add_special_tokens
-            )
+            run = self._tokenizer.encode_batch if offsets else self._tokenizer.encode_batch_fast
+            encodings: list[Encoding] = run(inputs, add_special_tokens=options.add_special_tokens)
         except TypeError as error:
             # The inputs are str, so what does not convert has lone surrogates, which JSON can carry.
             raise InvalidInput("a text is not valid Unicode") from error
         if options.pad_to or options.pad_to_multiple_of:
             self._pad(encodings, options)
         return encodings
+
+    @property
+    def backend(self) -> Tokenizer:
+        """For the vocabulary and for decoding, which have no state; its truncation and padding are ours."""
+        return self._tokenizer
 
     def _pad(self, encodings: list[Encoding], options: TokenizeOptions) -> None:
         """Pad each row by itself: the tokenizer's own padding would look at the longest of the batch."""

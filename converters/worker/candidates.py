@@ -12,8 +12,17 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.worker.protocol import Job, NotExportableError
+from huggingface_backend.batches import Batch
 from huggingface_backend.manifest import GRAPH
-from huggingface_backend.session import Batch, Session
+from huggingface_backend.session import Session
+
+EXPORTED_AS = {
+    "sentence-embedding": "feature-extraction",
+    "sentence-similarity": "feature-extraction",
+    "text-ranking": "text-classification",
+    "zero-shot-classification": "text-classification",
+}
+"""What optimum calls the graph of a task that it does not know by name."""
 
 _FUSIBLE = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
 _FUSE_BELOW = 1.5e9
@@ -33,7 +42,7 @@ def export(model: Any, job: Job, target: Path) -> Path:
     from optimum.exporters.onnx import onnx_export_from_model
     from optimum.exporters.tasks import TasksManager
 
-    task = "feature-extraction" if job.task == "sentence-embedding" else job.task
+    task = EXPORTED_AS.get(job.task, job.task)
     kind = model.config.model_type.replace("_", "-")
     try:
         supported = TasksManager.get_supported_tasks_for_model_type(kind, exporter="onnx", library_name="transformers")

@@ -17,6 +17,10 @@ from huggingface_backend.session import Session
 from huggingface_backend.tasks import TASKS
 from huggingface_backend.tokenization import TextTokenizer
 
+LABELLED = frozenset(
+    {"image-classification", "text-classification", "text-ranking", "token-classification", "zero-shot-classification"}
+)
+
 
 def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
     """Write model.onnx and tokenizer.json into the job's target; return the manifest fields found out."""
@@ -32,7 +36,7 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
         tier="fast",
         tokenizer=facts,
         pooling=pooling,
-        labels=loading.labels(config) if job.task == "text-classification" else {},
+        labels=loading.labels(config) if job.task in LABELLED else {},
         problem_type=config.get("problem_type"),
         function_to_apply=config.get("function_to_apply"),
         return_all_scores=config.get("return_all_scores"),
@@ -54,7 +58,7 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
             graphs["fused"] = fused
 
     try:
-        Session(next(iter(graphs.values())))
+        Session(next(iter(graphs.values())), outputs=TASKS[job.task].outputs)
     except EntryError as error:
         if ready is not None:
             raise ConversionError(f"the source's {ready.name} cannot be served: {error}") from error
@@ -69,7 +73,8 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
     verdict = Gate(reason=reason or "")
     if model is not None:
         emit("stage", name="comparing with PyTorch")
-        task, tokenizer = TASKS[job.task](manifest), TextTokenizer(target / TOKENIZER, facts)
+        tokenizer = TextTokenizer(target / TOKENIZER, facts)
+        task = TASKS[job.task](manifest, tokenizer)
         examples = gate.Examples.of(model, task, tokenizer, source, job.trust_remote_code)
         for name in order:
             verdict = examples.compare(graphs[name])

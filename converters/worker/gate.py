@@ -14,9 +14,10 @@ from tokenizers import Encoding
 
 from converters.errors import GateError
 from converters.worker.texts import TEXTS
+from huggingface_backend.batches import Batch
 from huggingface_backend.errors import first_line
 from huggingface_backend.manifest import Gate
-from huggingface_backend.session import Batch, Session
+from huggingface_backend.session import Session
 from huggingface_backend.tasks.base import Task
 from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
 
@@ -24,8 +25,14 @@ BATCH_SIZES = (1, 2, 5, 8, 13)
 TOLERANCE = 1e-4
 """For fp32, of an output's largest magnitude where that is above 1."""
 MIN_COSINE = 0.9999
+FEATURES = frozenset({"feature-extraction", "sentence-embedding", "sentence-similarity"})
+"""Tasks whose outputs are directions; of the others' the largest counts."""
 MAX_PROBED = 1024
 """Positions up to which the longest input is found by trying; longer runs would cost more than they tell."""
+
+
+Outputs = tuple[NDArray[Any], ...]
+"""One row's part of the graph's outputs, without padding."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Examples:
 
     task: Task
     encodings: list[Encoding]
-    expected: list[NDArray[Any]]
+    expected: list[Outputs]
 
     @classmethod
     def of(cls, model: Any, task: Task, tokenizer: TextTokenizer, source: Path, trust_remote_code: bool) -> Examples:
@@ -50,33 +57,43 @@ class Examples:
     def compare(self, graph: Path) -> Gate:
         """How far the graph is from PyTorch when the texts are padded into batches of mixed lengths."""
         try:
-            session = Session(graph)
-            rows: list[NDArray[Any]] = []
+            session = Session(graph, outputs=self.task.outputs)
+            rows: list[Outputs] = []
             for encodings in _batches(self.encodings):
-                batch = Batch.of(encodings, self.task.manifest.tokenizer)
-                rows += self.task.reduce(session.run(batch), batch)
+                batch = self.task.batch(encodings)
+                rows += _rows(self.task, session.run(batch), batch.lengths)
         except Exception as error:
             raise GateError(f"the ONNX graph does not run on the gate's texts: {first_line(error)}") from error
         return verdict(self.task.manifest.task, rows, self.expected)
 
 
-def verdict(task: str, rows: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> Gate:
-    """Compare a result a text with its reference, arrays of equal shape."""
-    if any(row.shape != reference.shape for row, reference in zip(rows, expected, strict=True)):
+def verdict(task: str, rows: Sequence[Outputs], expected: Sequence[Outputs]) -> Gate:
+    """Compare each row's outputs with their reference, arrays of equal shape."""
+    pairs = [
+        (array, reference)
+        for row, wanted in zip(rows, expected, strict=True)
+        for array, reference in zip(row, wanted, strict=True)
+    ]
+    if any(array.shape != reference.shape for array, reference in pairs):
         return Gate("failed", "the shapes differ", len(rows), float("inf"), TOLERANCE)
-    worst = max(float(np.abs(row - reference).max()) for row, reference in zip(rows, expected, strict=True))
-    largest = max(float(np.abs(reference).max()) for reference in expected)
+    worst = max(float(np.abs(array - reference).max()) for array, reference in pairs)
+    largest = max(float(np.abs(reference).max()) for _array, reference in pairs)
     tolerance = TOLERANCE * max(1.0, largest)
     cosine = agreement = None
     passed = worst <= tolerance
-    if task == "text-classification":
-        same = [row.argmax() == reference.argmax() for row, reference in zip(rows, expected, strict=True)]
-        agreement = float(np.mean(same))
-        passed = passed and agreement == 1.0
-    else:
-        cosine = min(_cosine(row, reference) for row, reference in zip(rows, expected, strict=True))
+    if task in FEATURES:
+        cosine = min(_cosine(array, reference) for array, reference in pairs)
         passed = passed and cosine >= MIN_COSINE
+    else:
+        agreement = float(np.mean([_agrees(array, reference, tolerance) for array, reference in pairs]))
+        passed = passed and agreement == 1.0
     return Gate("passed" if passed else "failed", "", len(rows), worst, tolerance, cosine, agreement)
+
+
+def _agrees(array: NDArray[Any], reference: NDArray[Any], tolerance: float) -> bool:
+    """Whether the best of the last axis is the same everywhere, or as good."""
+    best = np.take_along_axis(reference, array.argmax(-1)[..., None], -1)[..., 0]
+    return bool((best >= reference.max(-1) - tolerance).all())
 
 
 def longest_input(graph: Path, config: dict[str, Any]) -> int | None:
@@ -115,22 +132,31 @@ def _ask_torch(
     options: TokenizeOptions,
     source: Path,
     trust_remote_code: bool,
-) -> list[NDArray[Any]]:
+) -> list[Outputs]:
     """What the model answers to each text alone, fed by its own tokenizer as a pipeline feeds it."""
     import torch
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     known = inspect.signature(model.forward).parameters
-    results = []
+    results: list[Outputs] = []
     for text, encoding in zip(TEXTS, encodings, strict=True):
         inputs = tokenizer(text, truncation=True, max_length=options.truncate_to, return_tensors="pt")
         if inputs["input_ids"][0].tolist() != encoding.ids:
             raise GateError(f"tokenizer.json does not tokenise like transformers: {text[:40]!r}")
         with torch.inference_mode():
             output = model(**{name: value for name, value in inputs.items() if name in known})
-        results.append(task.reduce(output[0].numpy(), Batch.of([encoding], task.manifest.tokenizer))[0])
+        named = [output[name] for name in task.outputs] or [output[0]]
+        results += _rows(task, [array.numpy() for array in named], [len(encoding)])
     return results
+
+
+def _rows(task: Task, outputs: Sequence[NDArray[Any]], lengths: Sequence[int]) -> list[Outputs]:
+    """Each row's part of the outputs; where they are one a token, without the padding."""
+    return [
+        tuple(array[row, : length if task.per_token else None] for array in outputs)
+        for row, length in enumerate(lengths)
+    ]
 
 
 def _cosine(row: NDArray[Any], reference: NDArray[Any]) -> float:

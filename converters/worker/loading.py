@@ -16,6 +16,17 @@ from huggingface_backend.manifest import TokenizerFacts
 _HUGE = 10**9
 """transformers writes 1e30 for a tokenizer without a limit."""
 
+MODEL_CLASSES = {
+    "fill-mask": "AutoModelForMaskedLM",
+    "image-classification": "AutoModelForImageClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "text-classification": "AutoModelForSequenceClassification",
+    "text-ranking": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "zero-shot-classification": "AutoModelForSequenceClassification",
+}
+"""The class of transformers that has the head a fast task needs; the others need none."""
+
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -85,14 +96,19 @@ def save_tokenizer(source: Path, target: Path, trust_remote_code: bool) -> Token
         token_types="token_type_ids" in tokenizer.model_input_names,
         padding_side=tokenizer.padding_side,
         truncation_side=tokenizer.truncation_side,
+        mask_token=tokenizer.mask_token,
+        mask_token_id=tokenizer.mask_token_id,
+        unk_token_id=tokenizer.unk_token_id,
+        cls_token_id=tokenizer.cls_token_id,
+        clean_up_spaces=bool(tokenizer.clean_up_tokenization_spaces),
     )
 
 
 def load_model(source: Path, task: str, trust_remote_code: bool) -> Any:
     """The PyTorch model in eval mode and fp32; ConversionError names what is broken."""
     import torch
+    import transformers
     from safetensors import SafetensorError, safe_open
-    from transformers import AutoModel, AutoModelForSequenceClassification
 
     for path in sorted(source.glob("*.safetensors")):
         try:
@@ -100,7 +116,7 @@ def load_model(source: Path, task: str, trust_remote_code: bool) -> Any:
                 pass
         except (SafetensorError, OSError) as error:
             raise ConversionError(f"{path.name} is corrupt: {first_line(error)}") from error
-    kind = AutoModelForSequenceClassification if task == "text-classification" else AutoModel
+    kind = getattr(transformers, MODEL_CLASSES.get(task, "AutoModel"))
     try:
         model, report = kind.from_pretrained(
             source, trust_remote_code=trust_remote_code, dtype=torch.float32, output_loading_info=True

@@ -5,31 +5,34 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, TypeAlias
 
 from numpy.typing import NDArray
+from tokenizers import Encoding
 
-from huggingface_backend.errors import InvalidInput, describe
+from huggingface_backend.batches import Batch, PixelBatch, Pixels
+from huggingface_backend.errors import EntryError, InvalidInput, describe
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.tokenization import Text, TokenizeOptions
-
-if TYPE_CHECKING:
-    from huggingface_backend.session import Batch
+from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
 
 PIPELINE_PARAMETERS = ("batch_size", "num_workers")
 """Keyword arguments every transformers pipeline takes that cannot change an answer."""
+
+
+Item: TypeAlias = Text | Encoding | Pixels
+"""What becomes a row: a text that the engine has yet to encode, or something a task has made ready itself."""
 
 
 @dataclass(slots=True)
 class Call:
     """One request as its task sees it: rows that share tokenising options, and how to answer."""
 
-    texts: list[Text]
+    items: Sequence[Item]
     options: TokenizeOptions
     single: bool
     """The inputs were one item and not a list of them."""
     parameters: Any = None
-    """The task's own parameters, checked."""
+    """The task's own parameters, checked, and whatever else `answer` needs."""
 
 
 class Task(ABC):
@@ -38,20 +41,45 @@ class Task(ABC):
     A new task is a subclass and a line in `tasks.TASKS`.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    outputs: ClassVar[tuple[str, ...]] = ()
+    """Names of the graph's outputs that `reduce` reads, in its order; the first output where none is named."""
+    per_token = False
+    """Whether those outputs have an entry a token, (rows, tokens, …)."""
+    offsets = False
+    """Whether encodings need to know which characters a token came from, which costs a little."""
+    encodes = False
+    """Whether `call` encodes texts itself; then one with very long texts gets a thread of its own."""
+
+    def __init__(self, manifest: Manifest, tokenizer: TextTokenizer | None = None) -> None:
+        """`tokenizer` is for the vocabulary and for decoding; only a task that `encodes` may encode with it."""
         self.manifest = manifest
+        self._given_tokenizer = tokenizer
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        if self._given_tokenizer is None:
+            raise EntryError(f"{self.manifest.task} needs a tokenizer")
+        return self._given_tokenizer
 
     @abstractmethod
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
-        """Check inputs and parameters. InvalidInput tells the client what was expected."""
+        """Check inputs and parameters. InvalidInput tells the client what was expected. Runs in any thread."""
 
     @abstractmethod
-    def reduce(self, output: NDArray[Any], batch: Batch) -> Sequence[NDArray[Any]]:
-        """One result a row from a batch's first output, without the padding."""
+    def reduce(self, outputs: Sequence[NDArray[Any]], batch: Any) -> Sequence[Any]:
+        """One result a row from a batch's outputs, without the padding: an array, or a tuple of arrays and others."""
 
     @abstractmethod
-    def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
-        """What the transformers pipeline would return, from `reduce`'s results in the order of `call.texts`."""
+    def answer(self, call: Call, rows: Sequence[Any]) -> object:
+        """What the transformers pipeline would return, from `reduce`'s results in the order of `call.items`."""
+
+    def example(self) -> Call:
+        """A small call to warm up with."""
+        return self.call("warm up", {})
+
+    def batch(self, items: Sequence[Any]) -> Batch | PixelBatch:
+        """What the graph is fed for rows that are ready."""
+        return Batch.of(items, self.manifest.tokenizer)
 
 
 def only(parameters: Mapping[str, Any], task: str, *known: str) -> None:

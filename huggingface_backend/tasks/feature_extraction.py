@@ -12,7 +12,7 @@ from huggingface_backend.tasks.base import Call, Task, as_texts
 from huggingface_backend.tokenization import Text, TokenizeOptions
 
 if TYPE_CHECKING:
-    from huggingface_backend.session import Batch
+    from huggingface_backend.batches import Batch
 
 NAME = "feature-extraction"
 
@@ -22,6 +22,8 @@ class FeatureExtraction(Task):
 
     Parameters the pipeline does not know are ignored, because it ignores them too.
     """
+
+    per_token = True
 
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
         texts, single = as_texts(inputs, NAME)
@@ -39,8 +41,8 @@ class FeatureExtraction(Task):
         options = TokenizeOptions.from_parameters(tokenize, self.manifest.tokenizer)
         return Call([Text(text) for text in texts], options, single)
 
-    def reduce(self, output: NDArray[Any], batch: Batch) -> Sequence[NDArray[Any]]:
-        return [row[:length] for row, length in zip(output, batch.lengths, strict=True)]
+    def reduce(self, outputs: Sequence[NDArray[Any]], batch: Batch) -> Sequence[NDArray[Any]]:
+        return [row[:length] for row, length in zip(outputs[0], batch.lengths, strict=True)]
 
     def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
         return [rows[0]] if call.single else [[row] for row in rows]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from huggingface_backend.errors import EntryError, InvalidInput, describe
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.tasks.base import Call, Task, as_texts, only
-from huggingface_backend.tokenization import Text, TokenizeOptions
+from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
 
 if TYPE_CHECKING:
-    from huggingface_backend.session import Batch
+    from huggingface_backend.batches import Batch
 
 NAME = "sentence-embedding"
 _TINY = 1e-9
@@ -26,8 +26,10 @@ class SentenceEmbedding(Task):
     `normalize_embeddings` overrides what the model's own modules say.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
-        super().__init__(manifest)
+    per_token = True
+
+    def __init__(self, manifest: Manifest, tokenizer: TextTokenizer | None = None) -> None:
+        super().__init__(manifest, tokenizer)
         if manifest.pooling is None:
             raise EntryError("the manifest of a sentence-embedding model has no pooling")
         self._pooling = manifest.pooling
@@ -46,8 +48,8 @@ class SentenceEmbedding(Task):
         normalize = pooling.normalize if normalize is None else normalize
         return Call([Text(text) for text in texts], self._options, single, normalize)
 
-    def reduce(self, output: NDArray[Any], batch: Batch) -> Sequence[NDArray[Any]]:
-        return list(pool(output, batch.attention_mask, self._pooling.modes))
+    def reduce(self, outputs: Sequence[NDArray[Any]], batch: Batch) -> Sequence[NDArray[Any]]:
+        return list(pool(outputs[0], batch.attention_mask, self._pooling.modes))
 
     def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
         if not rows:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from huggingface_backend.errors import InvalidInput, describe
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.tasks.base import Call, Task, only
-from huggingface_backend.tokenization import Text, TokenizeOptions
+from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
 
 if TYPE_CHECKING:
-    from huggingface_backend.session import Batch
+    from huggingface_backend.batches import Batch
 
 NAME = "text-classification"
 FUNCTIONS = ("sigmoid", "softmax", "none")
@@ -36,8 +36,8 @@ class Parameters:
 class TextClassification(Task):
     """Inputs: a text, `{"text": …, "text_pair": …}`, or a list of either."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        super().__init__(manifest)
+    def __init__(self, manifest: Manifest, tokenizer: TextTokenizer | None = None) -> None:
+        super().__init__(manifest, tokenizer)
         self._default = default_function(manifest)
 
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
@@ -49,8 +49,8 @@ class TextClassification(Task):
         checked = self._parameters(parameters, isinstance(inputs, str))
         return Call(texts, options, single, checked)
 
-    def reduce(self, output: NDArray[Any], batch: Batch) -> Sequence[NDArray[Any]]:  # noqa: ARG002
-        return list(output)
+    def reduce(self, outputs: Sequence[NDArray[Any]], batch: Batch) -> Sequence[NDArray[Any]]:  # noqa: ARG002
+        return list(outputs[0])
 
     def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
         parameters: Parameters = call.parameters

@@ -107,7 +107,8 @@ def test_digests_follow_the_content(tmp_path: Path) -> None:
 
 
 def rows(*values: Any) -> list[Any]:
-    return [np.array(value, np.float32) for value in values]
+    """Rows of one output each."""
+    return [(np.array(value, np.float32),) for value in values]
 
 
 def test_the_gate_can_fail() -> None:

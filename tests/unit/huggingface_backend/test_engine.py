@@ -35,9 +35,11 @@ def loaded(convert: Any, built: Callable[..., Path]) -> Iterator[Loaded]:
     assert manifest.max_tokens == 64
     manifest = replace(manifest, max_tokens=None)
     session = Session(folder / GRAPH)
-    engine = Engine(
-        TASKS[manifest.task](manifest), lambda: TextTokenizer(folder / TOKENIZER, manifest.tokenizer), session, 256
-    )
+
+    def tokenizer() -> TextTokenizer:
+        return TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
+
+    engine = Engine(TASKS[manifest.task](manifest, tokenizer()), session, tokenizer, 256)
     yield Loaded(engine, session)
     engine.close()
 
@@ -147,9 +149,10 @@ def test_a_cancelled_call_stops_costing(loaded: Loaded, monkeypatch: pytest.Monk
 
 @dataclass
 class FakeRow:
-    """A stand-in for a row, of which `cut` reads the length alone."""
+    """A stand-in for a row, of which `cut` reads the length, and its shape where shapes must be equal."""
 
     length: int
+    ready: range = range(0)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,6 @@ def test_cut(lengths: list[int], expected: list[list[int]]) -> None:
 
 
 def test_cut_keeps_lengths_apart_where_nothing_can_be_padded() -> None:
-    rows = [FakeRow(length) for length in (3, 3, 4, 5, 5)]
-    batches = cut(rows, 1000, equal_lengths=True)  # type: ignore[arg-type]
+    rows = [FakeRow(length, range(length)) for length in (3, 3, 4, 5, 5)]
+    batches = cut(rows, 1000, equal_shapes=True)  # type: ignore[arg-type]
     assert [[row.length for row in batch] for batch in batches] == [[3, 3], [4], [5, 5]]
