@@ -127,7 +127,7 @@ def _of_entry(source: str, manifest: Manifest) -> Report:
         reasons=list(manifest.notes),
         hooks=[_unread(name) for name in manifest.hooks],
         instances=instances(manifest.tier, manifest.hooks, _cores()),
-        notes=[manifest.gate.describe()] if manifest.tier == "fast" else [],
+        notes=[manifest.gate.describe()] if manifest.tier in ("fast", "accelerated") else [],
     )
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import platform
-import shutil
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,18 +18,22 @@ from converters import entry, packages
 from converters.code import normal_program, submitted_folder
 from converters.digest import Digests, walk
 from converters.errors import ConversionError, GateError
-from converters.model_files import copy_code, copy_model
+from converters.model_files import clear, copy_code, copy_model
 from converters.plan import REQUIREMENTS, Ask, Plan, plan
 from converters.progress import Progress
 from converters.sources import Folder, Source, resolve
 from converters.tasks import canonical
 from converters.worker import protocol
-from huggingface_backend.manifest import FORMAT, TOKENIZER, Gate, Manifest, TokenizerFacts
+from huggingface_backend.manifest import FORMAT, Gate, Manifest, TokenizerFacts
 from huggingface_backend.script import CODE, PACKAGES, PROGRAM
 
 logger = logging.getLogger(__name__)
 
 LIBRARIES = (
+    "accelerate",
+    "diffusers",
+    "optimum",
+    "sentence-transformers",
     "triton-hf",
     "torch",
     "transformers",
@@ -189,9 +192,10 @@ class _Conversion:
                 decided.requirements, target, self.cache, self.progress, self.cancelled
             )
         manifest = self._manifest(decided, version_folder)
-        if manifest.tier != "fast" or decided.code is not None:
+        graph = manifest.tier in ("fast", "accelerated")
+        if not graph or decided.code is not None:
             with self.progress.stage("copying the model", version_folder):
-                copy_model(self.folder, version_folder, weights=manifest.tier != "fast")
+                copy_model(self.folder, version_folder, weights=not graph)
         if decided.code is not None:
             copy_code(decided.code, version_folder, beside_weights=decided.code == self.folder)
         manifest = replace(
@@ -238,17 +242,17 @@ class _Conversion:
         try:
             return _manifest(protocol.run(job, self.progress, self.cancelled))
         except protocol.NotExportableError as error:
-            # What the worker began must not be mistaken for a graph.
-            for leftover in [*version_folder.glob("*/"), version_folder / TOKENIZER]:
-                if leftover.name == PACKAGES:
-                    continue
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+            clear(version_folder)
             return self._without_graph(replace(decided, tier="torch", reasons=(str(error),)))
 
     def _without_graph(self, decided: Plan) -> Manifest:
         self.progress.note(f"not accelerated ({decided.tier} tier): {'; '.join(decided.reasons)}")
         return Manifest(
-            task=decided.task, tier=decided.tier, gate=Gate(reason="no graph was made"), notes=decided.reasons
+            task=decided.task,
+            tier=decided.tier,
+            trust_remote_code=self.options.trust_remote_code,
+            gate=Gate(reason="no graph was made"),
+            notes=decided.reasons,
         )
 
 

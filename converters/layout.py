@@ -17,6 +17,8 @@ from huggingface_backend.tasks import TASKS
 _SIGNS = ("config.json", "modules.json", "model_index.json", CODE)
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
 _SHOWN = 3
+_OF_IMAGES = frozenset({"image-classification"})
+"""Tasks of the fast path without a tokenizer."""
 
 
 def one_too_deep(view: View) -> str | None:
@@ -25,7 +27,8 @@ def one_too_deep(view: View) -> str | None:
     if tops & set(_SIGNS):
         return None
     for top in sorted(tops):
-        if any(name.startswith((f"{top}/config.json", f"{top}/{CODE}/")) for name in view.files):
+        inside = tuple(f"{top}/{name}" for name in ("config.json", "model_index.json", f"{CODE}/"))
+        if any(name.startswith(inside) for name in view.files):
             return top
     return None
 
@@ -40,7 +43,7 @@ def problems(view: View, plan: Plan, trust_remote_code: bool) -> Iterator[str]:
     """Why the plan cannot be carried out with these files, one line each; a script that brings its model needs none."""
     if plan.tier == "script" or not plan.task:
         return
-    weights = [name for name in view.files if served(name)]
+    weights = _weights(view)
     usable = [name for name in weights if name not in READY_GRAPHS or plan.graph]
     yield from (view.flaws[name] for name in usable if name in view.flaws)
     yield from _pointers(view)
@@ -52,7 +55,7 @@ def problems(view: View, plan: Plan, trust_remote_code: bool) -> Iterator[str]:
             if lost and served(lost[0]):
                 more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
                 yield f"{name} names {lost[0]}{more}, which is not there"
-    if plan.task in TASKS and not any(name in view.files for name in _TOKENIZERS):
+    if plan.task in TASKS and plan.task not in _OF_IMAGES and not any(name in view.files for name in _TOKENIZERS):
         yield f"missing tokenizer: there is none of {', '.join(_TOKENIZERS[:_SHOWN])}"
     if (
         plan.tier == "torch"
@@ -67,9 +70,13 @@ def problems(view: View, plan: Plan, trust_remote_code: bool) -> Iterator[str]:
 
 def weights_line(view: View) -> str:
     """The files of weights that count, with their sizes."""
-    named = [name for name in view.files if served(name)]
+    named = _weights(view)
     shown = [f"{name} ({_size(view.files[name])})" if view.files[name] else name for name in named[:_SHOWN]]
     return ", ".join([*shown, *([f"{len(named) - _SHOWN} more"] if len(named) > _SHOWN else [])])
+
+
+def _weights(view: View) -> list[str]:
+    return [name for name in view.files if served(name, diffusers="model_index.json" in view.files)]
 
 
 def _no_weights(view: View, plan: Plan) -> str:

@@ -34,6 +34,14 @@ def copy_model(folder: Path, version_folder: Path, *, weights: bool) -> None:
         shutil.copyfile(path, target)
 
 
+def clear(version_folder: Path) -> None:
+    """Remove what an attempt at a graph left, so that it is not mistaken for one."""
+    for path in version_folder.iterdir():
+        if path.name in (*_TRITONS, PACKAGES):
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def copy_code(code: Path, version_folder: Path, *, beside_weights: bool) -> None:
     """Copy a script's folder to the entry's code/; of a model's own folder, with the script in it, no weights."""
 

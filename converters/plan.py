@@ -9,14 +9,13 @@ from typing import Any
 
 from converters.code import normal_program, why_no_script
 from converters.errors import ConversionError
-from converters.exports import known_architectures, outlook
+from converters.exports import ACCELERATED_AS, FAST_AS, known_architectures, outlook
 from converters.scripts import Hook, ScriptFacts, read_script
 from converters.sentence_transformers import UnsupportedModuleError, read_pooling
 from converters.sources import READY_GRAPHS
 from converters.tasks import canonical, choose_task, read_json
-from huggingface_backend.manifest import Pooling, Tier
+from huggingface_backend.manifest import Pooling, Tier, family
 from huggingface_backend.script import CODE, PROGRAM, one_by_one, program_file
-from huggingface_backend.tasks import TASKS
 
 REQUIREMENTS = "requirements.txt"
 
@@ -134,10 +133,10 @@ def _with_tier(found: Plan, folder: Path, ask: Ask, files: Collection[str]) -> P
         return replace(found, tier="torch", reasons=(use,))
     if ask.torch:
         return replace(found, tier="torch", reasons=("the ONNX graph did not answer like PyTorch",))
-    if found.task not in TASKS:
-        return replace(found, tier="torch", reasons=(f"{found.task} has no fast path yet",))
+    if found.task not in FAST_AS:
+        return _accelerated(found, folder, ask)
     try:
-        pooling = read_pooling(folder) if found.task == "sentence-embedding" else None
+        pooling = read_pooling(folder) if found.task in ("sentence-embedding", "sentence-similarity") else None
     except UnsupportedModuleError as error:
         return replace(found, tier="torch", reasons=(str(error),))
     found = replace(found, graph=True, pooling=pooling)
@@ -148,6 +147,24 @@ def _with_tier(found: Plan, folder: Path, ask: Ask, files: Collection[str]) -> P
     chance = outlook(found.task, kind)
     if chance != "none":
         return replace(found, certain=chance == "proven")
+    return _on_torch(found, config, kind, ask)
+
+
+def _accelerated(found: Plan, folder: Path, ask: Ask) -> Plan:
+    if family(found.task) not in ACCELERATED_AS:
+        return replace(found, tier="torch", reasons=(f"{found.task} has no ONNX export",))
+    if found.task == "text-to-image":
+        read_json(folder / "model_index.json")
+        return replace(found, tier="accelerated", graph=True, certain=False)
+    config = read_json(folder / "config.json")
+    kind = str(config.get("model_type"))
+    chance = outlook(found.task, kind)
+    if chance != "none":
+        return replace(found, tier="accelerated", graph=True, certain=chance == "proven")
+    return _on_torch(found, config, kind, ask)
+
+
+def _on_torch(found: Plan, config: dict[str, Any], kind: str, ask: Ask) -> Plan:
     why = why_unknown(config, ask.trust_remote_code)
     if why is not None:
         raise ConversionError(why)

@@ -13,6 +13,7 @@ _WIDE = 1000
 
 _TIERS = {
     "fast": "fast path: an ONNX graph, requests batched",
+    "accelerated": "accelerated: ONNX graphs in the transformers pipeline, requests batched where answers allow",
     "torch": "torch: the transformers pipeline, not accelerated",
     "script": "script: the script's own model, nothing is converted",
 }
@@ -60,7 +61,10 @@ def verdict(report: Report) -> str:
         more = f" (and {len(report.problems) - 1} more)" if len(report.problems) > 1 else ""
         return f"would not serve: {report.problems[0]}{more}"
     how = {
-        "fast": "on the fast path" if report.certain else "on the fast path if its export passes, else on torch",
+        "fast": "on the fast path"
+        if report.certain
+        else "on the fast path if its export passes, else on a slower tier",
+        "accelerated": "accelerated if its export passes, else on torch",
         "torch": "on torch, not accelerated",
         "script": "by its script",
     }[report.tier]

@@ -49,11 +49,12 @@ PIPELINE_TASKS = (
 )
 """`transformers.pipelines.SUPPORTED_TASKS` of 4.57, written down so that serving needs no transformers."""
 
-CHOICES = tuple(sorted({*PIPELINE_TASKS, *FAST_TASKS, *ALIASES}))
+CHOICES = tuple(sorted({*PIPELINE_TASKS, *FAST_TASKS, *ALIASES, "text-to-image"}))
 
 # The toolkit takes the last ending that fits; here the order makes the first one right.
 _ARCHITECTURES = (
     ("TapasForQuestionAnswering", "table-question-answering"),
+    ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
     ("ForQuestionAnswering", "question-answering"),
     ("ForTokenClassification", "token-classification"),
     ("ForSequenceClassification", "text-classification"),
@@ -64,6 +65,15 @@ _ARCHITECTURES = (
     ("EncoderDecoderModel", "text2text-generation"),
     ("GPT2LMHeadModel", "text-generation"),
     ("T5WithLMHeadModel", "text2text-generation"),
+    # From here on, what the toolkit does not tell.
+    ("ForCTC", "automatic-speech-recognition"),
+    ("ForDepthEstimation", "depth-estimation"),
+    ("ForImageClassification", "image-classification"),
+    ("ForObjectDetection", "object-detection"),
+    ("ForSemanticSegmentation", "image-segmentation"),
+    ("ForSpeechSeq2Seq", "automatic-speech-recognition"),
+    ("ForUniversalSegmentation", "image-segmentation"),
+    ("ForVideoClassification", "video-classification"),
 )
 
 
@@ -75,10 +85,15 @@ def choose_task(folder: Path, asked: str | None = None, hub_tag: str | None = No
     """
     if asked:
         return canonical(asked), "asked for"
+    saved = folder / "config_sentence_transformers.json"
+    if saved.is_file() and read_json(saved).get("model_type") == "CrossEncoder":
+        return "text-ranking", f"a CrossEncoder by {saved.name}"
     if (folder / "modules.json").is_file():
         return "sentence-embedding", "modules.json makes it a sentence-transformers model"
     if hub_tag and _known(hub_tag):
         return canonical(hub_tag), "the Hub's tag"
+    if (folder / "model_index.json").is_file():
+        return "text-to-image", "model_index.json makes it a diffusers model"
     architectures = read_json(folder / "config.json").get("architectures") or []
     architecture = str(architectures[0]) if architectures else ""
     for ending, task in _ARCHITECTURES:

@@ -34,11 +34,13 @@ def weights_format(name: str) -> str | None:
     return next((kind for suffix, kind in SUFFIXES if name.endswith(suffix)), None)
 
 
-def served(name: str) -> bool:
-    """Whether a file is one that a conversion or the pipeline loads."""
+def served(name: str, *, diffusers: bool = False) -> bool:
+    """Whether a file is one that a conversion or the pipeline loads; diffusers keeps every part in a folder."""
     path = PurePosixPath(name)
     if name in READY_GRAPHS:
         return True
+    if diffusers:
+        return len(path.parts) == 2 and path.suffix in (".safetensors", ".bin")
     return path.parent == PurePosixPath() and (
         path.suffix == ".safetensors" or (path.suffix == ".bin" and path.name.startswith("pytorch_model"))
     )

@@ -16,8 +16,12 @@ TOKENIZER = "tokenizer.json"
 FORMAT = 2
 """Raised when an older backend could not read a newer manifest rightly."""
 
-Tier = Literal["fast", "torch", "script"]
-"""fast: numpy, tokenizers and ONNX Runtime. torch: the transformers pipeline. script: the user's own model."""
+Tier = Literal["fast", "accelerated", "torch", "script"]
+"""fast: numpy, tokenizers and ONNX Runtime. accelerated: ONNX graphs inside the transformers pipeline. torch: that
+pipeline as it is. script: the user's own model."""
+
+Batching = Literal["padded", "equal", "none"]
+"""Which rows may share a forward pass of the accelerated tier: any, padded; those of equal shape; no two."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,52 @@ class Pooling:
     lower_case: bool = False
     prompt: str = ""
     """Put before each text (`default_prompt_name` of config_sentence_transformers.json)."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How a cross-encoder scores a pair of texts (sentence-transformers' `CrossEncoder`)."""
+
+    activation: str = "sigmoid"
+    """What its logit goes through unless a request says otherwise: a key of `tasks.text_ranking.ACTIVATIONS`."""
+    max_length: int | None = None
+    """Tokens that a pair is cut at; None where nothing says."""
+    prompt: str = ""
+    """Put before each query."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What happens to an RGB image before the graph sees it, in this order (`preprocessor_config.json`)."""
+
+    size: tuple[int, int] | None = None
+    """Height and width to resize to."""
+    shortest_edge: int | None = None
+    """Pixels to resize the shorter edge to, the longer one in proportion; in place of `size`."""
+    resample: int = 2
+    """Pillow's number of the filter."""
+    crop: tuple[int, int] | None = None
+    """Height and width to cut from the middle; what an image lacks is black."""
+    rescale: float | None = None
+    """What 8-bit values are multiplied with."""
+    offset: float = 0.0
+    """Added then."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted then, a number a channel."""
+    std: tuple[float, ...] | None = None
+    """What is divided by then."""
+    divisor: tuple[float, ...] | None = None
+    """What is divided by at last, which EfficientNet does a second time."""
+    reverse_channels: bool = False
+    """Blue first."""
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> ImageFacts:
+        """From JSON, which has lists for tuples."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -100,6 +150,14 @@ class Manifest:
     function_to_apply: str | None = None
     return_all_scores: bool | None = None
     pooling: Pooling | None = None
+    ranking: Ranking | None = None
+    entailment_id: int | None = None
+    """Which logit says that the hypothesis follows; -1 where no label is called so."""
+    image: ImageFacts | None = None
+    batching: Batching = "none"
+    """What the conversion saw to leave answers as they are alone."""
+    trust_remote_code: bool = False
+    """Whether the pipeline may run code of the model's repository, by the word of who converted it."""
     gate: Gate = field(default_factory=Gate)
     notes: tuple[str, ...] = ()
     """Why the model is not in a faster tier, one line each."""
@@ -132,8 +190,17 @@ class Manifest:
             if fields["pooling"] is not None:
                 fields["pooling"]["modes"] = tuple(fields["pooling"]["modes"])
                 fields["pooling"] = Pooling(**fields["pooling"])
+            if fields.get("ranking") is not None:
+                fields["ranking"] = Ranking(**fields["ranking"])
+            if fields.get("image") is not None:
+                fields["image"] = ImageFacts.of(fields["image"])
             return cls(**fields)
         except OSError as error:
             raise EntryError(f"{path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise EntryError(f"{path} is not a manifest: {error}") from error
+
+
+def family(task: str) -> str:
+    """A task without the languages of a translation."""
+    return "translation" if task.startswith("translation_") else task

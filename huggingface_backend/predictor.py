@@ -73,7 +73,15 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
     if manifest.tier == "torch":
         from huggingface_backend.torch_pipeline import TorchPipeline
 
-        return TorchPipeline(manifest.task, folder, follow=runtime.follow_references)
+        return TorchPipeline(manifest, folder, follow=runtime.follow_references)
+    if manifest.tier == "accelerated" and manifest.task == "text-to-image":
+        from huggingface_backend.torch_pipeline import PaintingGraphs
+
+        return PaintingGraphs(manifest, folder, runtime.threads)
+    if manifest.tier == "accelerated":
+        from huggingface_backend.onnx_pipeline import OnnxPipeline
+
+        return OnnxPipeline(manifest, folder, runtime.threads, follow=runtime.follow_references, report=report)
     from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Engine
     from huggingface_backend.session import Session
     from huggingface_backend.tasks import TASKS
@@ -86,6 +94,7 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
         return TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
 
     task = TASKS[manifest.task](manifest, tokenizer() if (folder / TOKENIZER).is_file() else None)
+    task.follow_references = runtime.follow_references
     session = Session(folder / GRAPH, runtime.threads, task.outputs)
     return Engine(
         task,

@@ -26,20 +26,15 @@ class Counters:
 
 
 class Session:
-    """Runs the graph. Threads do not spin: the server, the client and Triton need the same cores."""
+    """Runs the graph."""
 
     def __init__(self, graph: Path, threads: int = 0, outputs: Sequence[str] = ()) -> None:
         """`threads` 0 means every core this process may use; `outputs` are what `run` returns, the first if empty.
 
         EntryError where the graph cannot be served.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(str(graph), options, providers=providers())
+            self._session = onnxruntime.InferenceSession(str(graph), session_options(threads), providers=providers())
         except Exception as error:  # ONNX Runtime's exceptions share no public base
             raise EntryError(f"{graph} cannot be loaded: {error}") from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
@@ -59,6 +54,16 @@ class Session:
         self.counters.tokens += batch.tokens
         outputs: list[NDArray[Any]] = self._session.run(self._outputs, batch.feed(self._inputs))
         return outputs
+
+
+def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
+    """Threads of a session, every core for 0. They do not spin: the server, the client and Triton need the cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def providers() -> list[str]:

@@ -21,9 +21,10 @@ class Shot:
     headers: dict[str, str]
     body: bytes
     answer: Answer
+    path: str = "/invocations"
 
-    def encoded(self, path: str) -> bytes:
-        lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(self.body)}"]
+    def encoded(self) -> bytes:
+        lines = [f"POST {self.path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(self.body)}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join([*lines, "", ""]).encode() + self.body
 
@@ -46,26 +47,32 @@ class Round:
         return statistics.median(self.latencies) * 1000
 
 
-def measure(port: int, shots: Sequence[Shot], clients: int, seconds: float, path: str = "/invocations") -> Round:
+def spread(values: Sequence[float], digits: int) -> str:
+    """Median, and the range of the rounds."""
+    middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return f"{middle} ({low}–{high})"
+
+
+def measure(port: int, shots: Sequence[Shot], clients: int, seconds: float) -> Round:
     """Let clients ask for some seconds, from a process of their own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_run, port, list(shots), clients, seconds, path).result()
+        return pool.submit(_run, port, list(shots), clients, seconds).result()
 
 
-def _run(port: int, shots: list[Shot], clients: int, seconds: float, path: str) -> Round:
-    return asyncio.run(_clients(port, shots, clients, seconds, path))
+def _run(port: int, shots: list[Shot], clients: int, seconds: float) -> Round:
+    return asyncio.run(_clients(port, shots, clients, seconds))
 
 
-async def _clients(port: int, shots: list[Shot], clients: int, seconds: float, path: str) -> Round:
+async def _clients(port: int, shots: list[Shot], clients: int, seconds: float) -> Round:
     outcome, started = Round(), time.perf_counter()
     until = started + seconds
-    await asyncio.gather(*[_client(port, shots, first, until, path, outcome) for first in range(clients)])
+    await asyncio.gather(*[_client(port, shots, first, until, outcome) for first in range(clients)])
     outcome.seconds = time.perf_counter() - started
     return outcome
 
 
-async def _client(port: int, shots: list[Shot], first: int, until: float, path: str, outcome: Round) -> None:
-    encoded = [shot.encoded(path) for shot in shots]
+async def _client(port: int, shots: list[Shot], first: int, until: float, outcome: Round) -> None:
+    encoded = [shot.encoded() for shot in shots]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     at = first
     while (sent := time.perf_counter()) < until:

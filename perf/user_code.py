@@ -7,9 +7,7 @@ that both answer with 200, and every answer is checked.
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 import click
 import httpx
 
-from perf.load import Round, Shot, measure
+from perf.load import Round, Shot, measure, spread
 from tests.models import builder
 from tests.serving import Server
 from tests.toolkit.cases import Case, load, names
@@ -39,7 +37,7 @@ class Measured:
         theirs, ours = [r.rate for r in self.toolkit], [r.rate for r in self.ours]
         ratios = [b / a if a else float("inf") for a, b in zip(theirs, ours, strict=True)]
         wrong = sum(len(r.wrong) for r in (*self.toolkit, *self.ours))
-        columns = f"{self.case:<24}{_spread(theirs, 0):>22}{_spread(ours, 0):>22}{_spread(ratios, 2):>22}"
+        columns = f"{self.case:<24}{spread(theirs, 0):>22}{spread(ours, 0):>22}{spread(ratios, 2):>22}"
         return columns + (f"  {wrong} wrong answers" if wrong else "")
 
     def stored(self) -> dict[str, Any]:
@@ -50,12 +48,6 @@ class Measured:
             ]
             for name, rounds in (("toolkit", self.toolkit), ("ours", self.ours))
         }
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    """Median, and the range of the rounds."""
-    middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
-    return f"{middle} ({low}–{high})"
 
 
 def shots(case: Case, server: Server | Toolkit) -> list[Shot]:

@@ -54,7 +54,7 @@ def convert(source: str, repository: Path | None, name: str | None, **given: Any
     progress.note(
         f"{done}: {manifest.task}, {manifest.tier} tier" + (f", {manifest.graph} graph" if manifest.graph else "")
     )
-    if manifest.tier == "fast":
+    if manifest.tier in ("fast", "accelerated"):
         progress.note(manifest.gate.describe())
     click.echo(path)
 

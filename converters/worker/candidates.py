@@ -11,18 +11,11 @@ from typing import Any
 import numpy as np
 
 from converters.errors import ConversionError
+from converters.exports import FAST_AS
 from converters.worker.protocol import Job, NotExportableError
 from huggingface_backend.batches import Batch
 from huggingface_backend.manifest import GRAPH
 from huggingface_backend.session import Session
-
-EXPORTED_AS = {
-    "sentence-embedding": "feature-extraction",
-    "sentence-similarity": "feature-extraction",
-    "text-ranking": "text-classification",
-    "zero-shot-classification": "text-classification",
-}
-"""What optimum calls the graph of a task that it does not know by name."""
 
 _FUSIBLE = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
 _FUSE_BELOW = 1.5e9
@@ -40,19 +33,28 @@ def export(model: Any, job: Job, target: Path) -> Path:
             "(the convert extra installs torch)"
         )
     from optimum.exporters.onnx import onnx_export_from_model
-    from optimum.exporters.tasks import TasksManager
 
-    task = EXPORTED_AS.get(job.task, job.task)
-    kind = model.config.model_type.replace("_", "-")
-    try:
-        supported = TasksManager.get_supported_tasks_for_model_type(kind, exporter="onnx", library_name="transformers")
-    except KeyError:
-        raise NotExportableError(f"optimum has no ONNX export for {kind}") from None
-    if task not in supported:
+    task = FAST_AS[job.task]
+    kind = model.config.model_type
+    if task not in supported_tasks(kind):
         raise NotExportableError(f"optimum has no ONNX export of {kind} for {task}")
     folder = target / "plain"
     onnx_export_from_model(model, folder, task=task, do_validation=False)
     return folder / GRAPH
+
+
+def supported_tasks(kind: str) -> frozenset[str]:
+    """The tasks for which optimum exports an architecture (`model_type`), by optimum's names."""
+    import optimum.exporters.onnx.model_configs  # noqa: F401  registers them
+    from optimum.exporters.tasks import TasksManager
+
+    found: set[str] = set()
+    for name in {kind, kind.replace("_", "-")}:
+        try:
+            found.update(TasksManager.get_supported_tasks_for_model_type(name, "onnx", library_name="transformers"))
+        except KeyError:
+            continue
+    return frozenset(found)
 
 
 def fuse(plain: Path, config: dict[str, Any]) -> Path | None:

@@ -8,10 +8,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError, GateError
-from converters.worker.protocol import Job, NotExportableError
+from converters.exports import ACCELERATED_AS, FAST_AS
+from converters.model_files import clear
+from converters.worker.protocol import Job, NotExportableError, NotFastError
 
 
 def main() -> None:
@@ -33,10 +36,8 @@ def main() -> None:
 
 def work(job: Job, emit: Callable[..., None]) -> tuple[str, dict[str, Any]]:
     """The last event and its fields; failures are events too, one line each."""
-    from converters.worker.convert import convert
-
     try:
-        return "done", {"fields": convert(job, emit)}
+        return "done", {"fields": _convert(job, emit)}
     except NotExportableError as error:
         return "not-exportable", {"message": str(error)}
     except GateError as error:
@@ -52,6 +53,24 @@ def work(job: Job, emit: Callable[..., None]) -> tuple[str, dict[str, Any]]:
         lines = str(error).strip().splitlines()
         detail = lines[0][:400] if lines else ""
         return "failed", {"message": f"the conversion failed: {type(error).__name__}: {detail}"}
+
+
+def _convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
+    """The fastest tier with a graph that this model can have."""
+    from converters.worker import accelerated, convert, diffusion
+
+    if job.task == "text-to-image":
+        return diffusion.convert(job, emit)
+    if job.task in FAST_AS:
+        try:
+            return convert.convert(job, emit)
+        except NotFastError as error:
+            if job.task not in ACCELERATED_AS:
+                raise NotExportableError(str(error)) from error
+            emit("note", text=f"no fast path: {error}")
+            clear(Path(job.target))
+            return {**accelerated.convert(job, emit), "notes": (str(error),)}
+    return accelerated.convert(job, emit)
 
 
 def no_space(error: BaseException | None) -> bool:

@@ -30,6 +30,10 @@ class Job:
     pooling: dict[str, Any] | None = None
 
 
+class NotFastError(Exception):
+    """No fast path, though there may be a graph; one line why."""
+
+
 class NotExportableError(Exception):
     """No exporter for this architecture or task; the model can still run on torch."""
 

@@ -164,7 +164,7 @@ GOOD: dict[str, tuple[Change, dict[str, Any], str, str]] = {
     "an export that may fail": (
         lambda f: config(f, model_type="camembert"),
         {},
-        FAST.replace("path,", "path if its export passes, else on torch,"),
+        FAST.replace("path,", "path if its export passes, else on a slower tier,"),
         "whether the export works is decided at conversion",
     ),
     "star import": (

@@ -1,0 +1,95 @@
+"""The accelerated tier: the transformers pipeline around ONNX graphs, its forward pass batched over all requests."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from huggingface_backend import torch_pipeline
+from huggingface_backend.errors import EntryError, RequestError, first_line
+from huggingface_backend.forwards import DRAWS, Forwards
+from huggingface_backend.manifest import Manifest
+from huggingface_backend.messages import Done, never
+from huggingface_backend.onnx_models import load_model, loading
+from huggingface_backend.sampling import Draws
+from huggingface_backend.session import Counters
+
+CALLS = 64
+"""Calls under way at once; each has a thread, which waits for the model most of the time."""
+
+
+class OnnxPipeline(torch_pipeline.TorchPipeline):
+    """Answers when the rows of a call are done, while other calls go on."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: Path,
+        threads: int = 0,
+        *,
+        follow: bool = False,
+        report: Callable[[Counters], None] = lambda _counters: None,
+    ) -> None:
+        """EntryError where torch, transformers or optimum is missing or the graphs cannot be loaded."""
+        self._threads = threads
+        super().__init__(manifest, folder, follow=follow)
+        self._forwards = Forwards(self.pipeline, manifest.batching, report)
+        self._calls = ThreadPoolExecutor(CALLS, "call")
+
+    def submit(
+        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+    ) -> None:
+        """Take a call; `done` is told its end later, from another thread."""
+        self._calls.submit(self._run, inputs, parameters, done, cancelled)
+
+    def ask_together(self, calls: Sequence[tuple[Any, Mapping[str, Any]]]) -> list[Any]:
+        """The outcomes of calls whose rows are all in the queue before the first of them runs."""
+        outcomes: list[Any] = [None] * len(calls)
+        finished: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+        def keep(index: int, outcome: object) -> None:
+            outcomes[index] = outcome
+            finished.put(index)
+
+        self._forwards.open.clear()
+        before = self._forwards.gathered
+        for index, (inputs, parameters) in enumerate(calls):
+            self.submit(inputs, parameters, partial(keep, index))
+        while self._forwards.gathered - before + finished.qsize() < len(calls):
+            time.sleep(0.001)
+        self._forwards.open.set()
+        for _ in calls:
+            finished.get()
+        return outcomes
+
+    def close(self) -> None:
+        """End after the pass that runs."""
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._forwards.close()
+
+    def _run(self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool]) -> None:
+        done(RequestError("cancelled by the client", 499) if cancelled() else self._answer(inputs, parameters))
+
+    def _build(self, manifest: Manifest, folder: Path) -> Any:
+        try:
+            model = load_model(manifest.task, folder, self._threads)
+        except ImportError as error:
+            raise EntryError(
+                f"{manifest.task} runs with optimum, which the convert extra brings: {first_line(error)}"
+            ) from error
+        except Exception as error:
+            raise EntryError(f"the graphs of {folder} cannot be loaded: {first_line(error)}") from error
+        with loading(model):
+            return torch_pipeline.build(manifest.task, folder, trust_remote_code=manifest.trust_remote_code)
+
+    def _call(self, inputs: Any, parameters: Mapping[str, Any], draws: Draws | None) -> object:
+        token = DRAWS.set(draws)
+        try:
+            return self.pipeline(inputs, **parameters)
+        finally:
+            DRAWS.reset(token)

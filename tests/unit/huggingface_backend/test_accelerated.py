@@ -1,0 +1,154 @@
+"""The accelerated tier: calls share forward passes and none sees the others."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converters.worker import accelerated
+from converters.worker.protocol import Job
+from huggingface_backend.errors import InvalidInput
+from huggingface_backend.manifest import Manifest
+from huggingface_backend.onnx_pipeline import OnnxPipeline
+from huggingface_backend.session import Counters
+from huggingface_backend.torch_pipeline import build
+from tests.models import texts
+from tests.parity.zoo import build as build_model
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+GREEDY = {"max_new_tokens": 6, "do_sample": False}
+
+
+class Loaded:
+    """An entry's pipeline, its reference and what ran."""
+
+    def __init__(self, task: str, source: Path, target: Path) -> None:
+        fields = accelerated.convert(Job(str(source), str(target), task), lambda *_a, **_k: None)
+        self.manifest = Manifest(**{**fields, "tokenizer": None, "gate": None})
+        self.folder, self.reference = target, build(task, source)
+        self.seen = Counters()
+        self.pipe = OnnxPipeline(self.manifest, target, report=self._keep)
+
+    def _keep(self, counters: Counters) -> None:
+        self.seen = replace(counters)
+
+    def ask(self, inputs: Any, **parameters: Any) -> Any:
+        outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.pipe.submit(inputs, parameters, outcome.put)
+        return outcome.get(timeout=60)
+
+    def together(self, calls: list[tuple[Any, dict[str, Any]]]) -> tuple[list[Any], int]:
+        """The outcomes of calls that wait together, and the passes they took."""
+        runs = self.seen.runs
+        outcomes = self.pipe.ask_together(calls)
+        return outcomes, self.seen.runs - runs
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    root = tmp_path_factory.mktemp("gpt2")
+    (root / "entry").mkdir()
+    loaded = Loaded("text-generation", build_model("gpt2", root), root / "entry")
+    yield loaded
+    loaded.pipe.close()
+
+
+def test_prompts_of_all_lengths_share_a_pass(gpt2: Loaded) -> None:
+    assert gpt2.manifest.batching == "padded"
+    prompts = texts(12, longest=20)
+    expected = [gpt2.reference(prompt, **GREEDY) for prompt in prompts]
+    answers, runs = gpt2.together([(prompt, GREEDY) for prompt in prompts])
+    assert answers == expected
+    assert runs == 1
+    assert len({str(answer) for answer in answers}) == len(prompts)
+
+
+def test_parameters_part_passes(gpt2: Loaded) -> None:
+    prompts = texts(8, longest=20, seed=1)
+    calls = [(prompt, {**GREEDY, "max_new_tokens": 4 + index % 2}) for index, prompt in enumerate(prompts)]
+    answers, runs = gpt2.together(calls)
+    assert answers == [gpt2.reference(prompt, **parameters) for prompt, parameters in calls]
+    assert runs == 2
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"repetition_penalty": 1.8},
+        {"no_repeat_ngram_size": 2},
+        {"max_length": 30, "max_new_tokens": None},
+        {"min_length": 25},
+        {"return_tensors": True},
+        {"skip_special_tokens": False},
+    ],
+    ids=lambda parameters: next(iter(parameters)),
+)
+def test_padding_is_kept_from_what_would_see_it(gpt2: Loaded, parameters: dict[str, Any]) -> None:
+    prompts = texts(6, shortest=2, longest=12, seed=2)
+    wanted = {**GREEDY, **parameters}
+    answers, _ = gpt2.together([(prompt, wanted) for prompt in prompts])
+    assert answers == [gpt2.reference(prompt, **wanted) for prompt in prompts]
+
+
+def test_a_list_is_one_pass(gpt2: Loaded) -> None:
+    prompts = texts(5, seed=3)
+    [answer], runs = gpt2.together([(prompts, GREEDY)])
+    assert answer == gpt2.reference(prompts, **GREEDY)
+    assert runs == 1
+
+
+def test_a_seed_decides_whoever_else_is_served(gpt2: Loaded) -> None:
+    import torch
+
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (prompt, {"max_new_tokens": 6, "do_sample": True, "seed": seed}) for seed, prompt in enumerate(texts(4, seed=4))
+    ]
+    expected = []
+    for prompt, parameters in calls:
+        torch.manual_seed(parameters["seed"])
+        expected.append(gpt2.reference(prompt, **{k: v for k, v in parameters.items() if k != "seed"}))
+    noise = [(prompt, {"max_new_tokens": 6, "do_sample": True}) for prompt in texts(4, seed=5)]
+    answers, _ = gpt2.together([*noise, *calls])
+    assert answers[4:] == expected
+    other = gpt2.ask(calls[0][0], **{**calls[0][1], "seed": 99})
+    assert other != expected[0]
+
+
+def test_a_bad_call_leaves_its_neighbours_alone(gpt2: Loaded) -> None:
+    good = texts(3, seed=6)
+    bad: list[tuple[Any, dict[str, Any]]] = [
+        (" ".join(texts(40, shortest=5, longest=9)), GREEDY),
+        (good[0], {**GREEDY, "unheard": 1}),
+        (good[0], {**GREEDY, "seed": "seven"}),
+        (3, GREEDY),
+    ]
+    answers, _ = gpt2.together([*bad, *[(prompt, GREEDY) for prompt in good]])
+    for refused in answers[: len(bad)]:
+        assert isinstance(refused, InvalidInput)
+    assert "tokens, the model takes" in str(answers[0])
+    assert answers[len(bad) :] == [gpt2.reference(prompt, **GREEDY) for prompt in good]
+
+
+def test_the_gate_can_fail() -> None:
+    assert accelerated.compare([{"a": [1.0, 2.0]}], [{"a": [1.0, 2.0]}]).verdict == "passed"
+    assert accelerated.compare([{"a": [1.0, 2.1]}], [{"a": [1.0, 2.0]}]).verdict == "failed"
+    assert accelerated.compare([{"a": "cat"}], [{"a": "dog"}]).verdict == "failed"
+    assert accelerated.compare([[1.0]], [[1.0, 1.0]]).verdict == "failed"
+    assert accelerated.compare([InvalidInput("no")], [[1.0]]).verdict == "failed"
+
+
+def test_answers_that_padding_changes_keep_lengths_apart(tmp_path: Path) -> None:
+    (tmp_path / "entry").mkdir()
+    loaded = Loaded("audio-classification", build_model("wav2vec2-classifier", tmp_path), tmp_path / "entry")
+    try:
+        assert loaded.manifest.batching == "equal"
+    finally:
+        loaded.pipe.close()
+        shutil.rmtree(tmp_path / "entry")
