@@ -82,14 +82,16 @@ DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
 
 
 def build(
-    folder: Path, model_type: str, *, head: bool = True, positions: int = 64, seed: int = 0, **config: Any
+    folder: Path, model_type: str, *, head: bool | str = True, positions: int = 64, seed: int = 0, **config: Any
 ) -> Path:
     """Save a model of a type that transformers knows, with its tokenizer; returns the folder.
 
-    `head` makes it a sequence classifier. `positions` bounds its input. Further keywords go to its configuration.
+    `head` makes it a sequence classifier, or one of the class that it names. `positions` bounds its input. Further
+    keywords go to its configuration.
     """
     import torch
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    import transformers
+    from transformers import AutoConfig
 
     torch.manual_seed(seed)
     roberta = model_type in ("roberta", "camembert", "xlm-roberta")
@@ -106,8 +108,8 @@ def build(
         **shape,
         **config,
     )
-    kind = AutoModelForSequenceClassification if head else AutoModel
-    model = kind.from_config(settings).eval()
+    names = {True: "AutoModelForSequenceClassification", False: "AutoModel"}
+    model = getattr(transformers, names.get(head, head)).from_config(settings).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
@@ -138,17 +140,21 @@ def _spread(model: Any, tokenizer: Any) -> None:
 
     head = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
     known = inspect.signature(model.forward).parameters
+
+    def ask(text: str) -> Any:
+        output = model(**{k: v for k, v in tokenizer(text, return_tensors="pt").items() if k in known})
+        if "start_logits" in output:
+            return torch.stack([output.start_logits, output.end_logits], -1).flatten(0, -2)
+        return output.logits.flatten(0, -2)
+
     with torch.no_grad():
-        logits = torch.cat(
-            [
-                model(**{k: v for k, v in tokenizer(text, return_tensors="pt").items() if k in known}).logits
-                for text in texts(24, longest=20)
-            ]
-        )
+        logits = torch.cat([ask(text) for text in texts(24, longest=20)])
         scale = 1 / logits.std(0)
         bias = head.bias if head.bias is not None else torch.zeros(len(head.weight))
         head.weight.mul_(scale[:, None])
-        head.bias = torch.nn.Parameter((bias - logits.mean(0)) * scale) if head.bias is not None else None
+        if head.bias is not None:
+            # In place: other modules may share it.
+            head.bias.copy_((bias - logits.mean(0)) * scale)
 
 
 def add_sentence_transformers(folder: Path, pooling: dict[str, Any], *, normalize: bool, max_seq_length: int) -> Path:
@@ -209,4 +215,45 @@ def build_audio_classifier(folder: Path, seed: int = 0) -> Path:
         model.classifier.weight.mul_(40)
     model.save_pretrained(folder)
     Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+def pictures(count: int, seed: int = 0) -> list[Any]:
+    """RGB images of mixed sizes, each with waves of its own."""
+    import numpy as np
+    from PIL import Image
+
+    chance = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        height, width = chance.integers(20, 200, 2)
+        rows, columns = np.mgrid[:height, :width] / max(height, width)
+        waves = [np.sin(rows * chance.uniform(1, 30)) * np.cos(columns * chance.uniform(1, 30)) for _ in range(3)]
+        pixels = chance.uniform(60, 190, 3) + 90 * np.stack(waves, -1)
+        found.append(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
+    return found
+
+
+def build_vision(folder: Path, model_type: str, processor: Any, seed: int = 0, **config: Any) -> Path:
+    """Save a tiny image classifier of a type that transformers knows, with its image processor; returns the folder.
+
+    Each logit has mean 0 and standard deviation 1 over our pictures.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    torch.manual_seed(seed)
+    settings = AutoConfig.for_model(model_type, **{"num_labels": 3, **config})
+    model = AutoModelForImageClassification.from_config(settings).eval()
+    head = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(8 if "embed" in name else 4)
+        logits = torch.cat([model(**processor(image, return_tensors="pt")).logits for image in pictures(24)])
+        scale = 1 / logits.std(0)
+        head.weight.mul_(scale[:, None])
+        head.bias = torch.nn.Parameter((head.bias - logits.mean(0)) * scale)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
     return folder

@@ -9,12 +9,13 @@ from typing import Any
 
 from converters.errors import ConversionError, GateError
 from converters.sources import READY_GRAPHS
-from converters.worker import candidates, gate, loading
+from converters.worker import candidates, gate, image_processors, loading, rankers
 from converters.worker.protocol import Job, NotExportableError
 from huggingface_backend.errors import EntryError
-from huggingface_backend.manifest import GRAPH, TOKENIZER, Gate, Manifest, Pooling
+from huggingface_backend.manifest import GRAPH, TOKENIZER, Gate, Manifest, Pooling, TokenizerFacts
 from huggingface_backend.session import Session
 from huggingface_backend.tasks import TASKS
+from huggingface_backend.tasks.zero_shot_classification import entailment
 from huggingface_backend.tokenization import TextTokenizer
 
 LABELLED = frozenset(
@@ -27,16 +28,26 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
     source, target = Path(job.source), Path(job.target)
     ready = next((source / name for name in READY_GRAPHS if (source / name).is_file()), None)
 
-    emit("stage", name="reading the tokenizer")
-    facts = loading.save_tokenizer(source, target / TOKENIZER, job.trust_remote_code)
+    images = job.task == "image-classification"
+    emit("stage", name=f"reading the {'image processor' if images else 'tokenizer'}")
+    facts = TokenizerFacts() if images else loading.save_tokenizer(source, target / TOKENIZER, job.trust_remote_code)
+    image, pixels = image_processors.resolve(source, job.trust_remote_code) if images else (None, [])
     config = loading.read_config(source, job.trust_remote_code)
+    labels = loading.labels(config) if job.task in LABELLED else {}
+    ranking = None
+    if job.task == "text-ranking":
+        ranking = rankers.read_ranking(source, config, len(labels), facts, job.trust_remote_code)
+    named = config.get("label2id") if job.task == "zero-shot-classification" else None
     pooling = Pooling(**{**job.pooling, "modes": tuple(job.pooling["modes"])}) if job.pooling else None
     manifest = Manifest(
         task=job.task,
         tier="fast",
         tokenizer=facts,
         pooling=pooling,
-        labels=loading.labels(config) if job.task in LABELLED else {},
+        ranking=ranking,
+        entailment_id=entailment(named) if named else None,
+        image=image,
+        labels=labels,
         problem_type=config.get("problem_type"),
         function_to_apply=config.get("function_to_apply"),
         return_all_scores=config.get("return_all_scores"),
@@ -63,7 +74,8 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
         if ready is not None:
             raise ConversionError(f"the source's {ready.name} cannot be served: {error}") from error
         raise NotExportableError(f"the exported graph has no fast path: {error}") from error
-    manifest = replace(manifest, max_tokens=gate.longest_input(next(iter(graphs.values())), config))
+    if not images:
+        manifest = replace(manifest, max_tokens=gate.longest_input(next(iter(graphs.values())), config))
     timings: dict[str, float] = {}
     if len(graphs) > 1:
         emit("stage", name=f"timing {' and '.join(graphs)}")
@@ -73,9 +85,12 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
     verdict = Gate(reason=reason or "")
     if model is not None:
         emit("stage", name="comparing with PyTorch")
-        tokenizer = TextTokenizer(target / TOKENIZER, facts)
-        task = TASKS[job.task](manifest, tokenizer)
-        examples = gate.Examples.of(model, task, tokenizer, source, job.trust_remote_code)
+        if images:
+            examples = gate.Examples.of_images(model, TASKS[job.task](manifest), pixels)
+        else:
+            tokenizer = TextTokenizer(target / TOKENIZER, facts)
+            task = TASKS[job.task](manifest, tokenizer)
+            examples = gate.Examples.of(model, task, tokenizer, source, job.trust_remote_code)
         for name in order:
             verdict = examples.compare(graphs[name])
             if verdict.verdict == "passed":

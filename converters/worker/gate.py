@@ -14,7 +14,7 @@ from tokenizers import Encoding
 
 from converters.errors import GateError
 from converters.worker.texts import TEXTS
-from huggingface_backend.batches import Batch
+from huggingface_backend.batches import Batch, Pixels
 from huggingface_backend.errors import first_line
 from huggingface_backend.manifest import Gate
 from huggingface_backend.session import Session
@@ -37,10 +37,10 @@ Outputs = tuple[NDArray[Any], ...]
 
 @dataclass(frozen=True)
 class Examples:
-    """The gate's texts as ids, and what PyTorch answers to each alone."""
+    """The gate's texts as ids, or images as pixels, and what PyTorch answers to each alone."""
 
     task: Task
-    encodings: list[Encoding]
+    items: Sequence[Encoding | Pixels]
     expected: list[Outputs]
 
     @classmethod
@@ -54,16 +54,27 @@ class Examples:
         expected = _ask_torch(model, task, encodings, options, source, trust_remote_code)
         return cls(task, encodings, expected)
 
+    @classmethod
+    def of_images(cls, model: Any, task: Task, images: Sequence[Pixels]) -> Examples:
+        import torch
+
+        expected: list[Outputs] = []
+        for image in images:
+            with torch.inference_mode():
+                logits = model(pixel_values=torch.from_numpy(image.values)[None]).logits
+            expected.append((logits[0].numpy(),))
+        return cls(task, images, expected)
+
     def compare(self, graph: Path) -> Gate:
         """How far the graph is from PyTorch when the texts are padded into batches of mixed lengths."""
         try:
             session = Session(graph, outputs=self.task.outputs)
             rows: list[Outputs] = []
-            for encodings in _batches(self.encodings):
-                batch = self.task.batch(encodings)
+            for items in _batches(self.items):
+                batch = self.task.batch(items)
                 rows += _rows(self.task, session.run(batch), batch.lengths)
         except Exception as error:
-            raise GateError(f"the ONNX graph does not run on the gate's texts: {first_line(error)}") from error
+            raise GateError(f"the ONNX graph does not run on the gate's examples: {first_line(error)}") from error
         return verdict(self.task.manifest.task, rows, self.expected)
 
 
@@ -116,11 +127,11 @@ def _runs(session: Session, tokens: int) -> bool:
     return True
 
 
-def _batches(encodings: Sequence[Encoding]) -> list[Sequence[Encoding]]:
+def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
     batches, start, turn = [], 0, 0
-    while start < len(encodings):
+    while start < len(items):
         size = BATCH_SIZES[turn % len(BATCH_SIZES)]
-        batches.append(encodings[start : start + size])
+        batches.append(items[start : start + size])
         start, turn = start + size, turn + 1
     return batches
 

@@ -50,6 +50,9 @@ class Task(ABC):
     encodes = False
     """Whether `call` encodes texts itself; then one with very long texts gets a thread of its own."""
 
+    follow_references = False
+    """Whether URLs and paths in requests may be opened, by the operator's word."""
+
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer | None = None) -> None:
         """`tokenizer` is for the vocabulary and for decoding; only a task that `encodes` may encode with it."""
         self.manifest = manifest

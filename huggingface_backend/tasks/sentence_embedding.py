@@ -34,7 +34,7 @@ class SentenceEmbedding(Task):
             raise EntryError("the manifest of a sentence-embedding model has no pooling")
         self._pooling = manifest.pooling
         limit = manifest.pooling.max_seq_length or manifest.tokenizer.model_max_length
-        self._options = TokenizeOptions(truncate_to=limit)
+        self.options = TokenizeOptions(truncate_to=limit)
 
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
         only(parameters, NAME, "normalize_embeddings")
@@ -42,11 +42,8 @@ class SentenceEmbedding(Task):
         normalize = parameters.get("normalize_embeddings")
         if normalize is not None and not isinstance(normalize, bool):
             raise InvalidInput(f"normalize_embeddings must be true or false, not {describe(normalize)}")
-        pooling = self._pooling
-        texts = [pooling.prompt + text for text in texts] if pooling.prompt else texts
-        texts = [text.lower() for text in texts] if pooling.lower_case else texts
-        normalize = pooling.normalize if normalize is None else normalize
-        return Call([Text(text) for text in texts], self._options, single, normalize)
+        normalize = self._pooling.normalize if normalize is None else normalize
+        return Call([self.row(text) for text in texts], self.options, single, normalize)
 
     def reduce(self, outputs: Sequence[NDArray[Any]], batch: Batch) -> Sequence[NDArray[Any]]:
         return list(pool(outputs[0], batch.attention_mask, self._pooling.modes))
@@ -54,11 +51,19 @@ class SentenceEmbedding(Task):
     def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
         if not rows:
             return []
-        vectors = np.stack(rows)
-        if call.parameters:
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = vectors / np.maximum(norms, 1e-12)
+        vectors = normalized(np.stack(rows)) if call.parameters else np.stack(rows)
         return vectors[0] if call.single else vectors
+
+    def row(self, text: str) -> Text:
+        """What is tokenised for a text."""
+        text = self._pooling.prompt + text
+        return Text(text.lower() if self._pooling.lower_case else text)
+
+
+def normalized(vectors: NDArray[Any]) -> NDArray[Any]:
+    """(rows, hidden) of length 1, but for zeros."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12))
 
 
 def pool(states: NDArray[Any], attention_mask: NDArray[Any], modes: Sequence[str]) -> NDArray[Any]:

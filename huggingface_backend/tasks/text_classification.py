@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from huggingface_backend.errors import InvalidInput, describe
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.tasks.base import Call, Task, only
+from huggingface_backend.tasks.scores import FUNCTIONS
 from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
 
 if TYPE_CHECKING:
     from huggingface_backend.batches import Batch
 
 NAME = "text-classification"
-FUNCTIONS = ("sigmoid", "softmax", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class TextClassification(Task):
         return [answers[0]] if parameters.wrap else answers[0]
 
     def _answer(self, logits: NDArray[Any], parameters: Parameters) -> object:
-        scores = _APPLY[parameters.function](logits)
+        scores = FUNCTIONS[parameters.function](logits)
         labels = self.manifest.labels
         if parameters.legacy and parameters.top_k == 1:
             best = int(scores.argmax())
@@ -107,20 +106,3 @@ def _text(item: object, where: str) -> Text:
         if isinstance(text, str) and (pair is None or isinstance(pair, str)):
             return Text(text, pair)
     raise InvalidInput(f'{NAME} takes texts or {{"text": …, "text_pair": …}} objects, but {where} is {describe(item)}')
-
-
-def _sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
-    with np.errstate(over="ignore"):
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
-
-
-def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    exponents = np.exp(logits - logits.max())
-    return np.asarray(exponents / exponents.sum())
-
-
-_APPLY: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    "sigmoid": _sigmoid,
-    "softmax": _softmax,
-    "none": np.asarray,
-}

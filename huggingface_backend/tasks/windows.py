@@ -1,0 +1,100 @@
+"""Encoding in `Task.call`, where a request needs another truncation than the engine's or must know its tokens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import AddedToken, Encoding, Tokenizer
+
+from huggingface_backend.errors import InvalidInput
+from huggingface_backend.manifest import TokenizerFacts
+
+
+class Encoder:
+    """Encodes in any thread, without changing what the engine's thread encodes with.
+
+    A tokenizer holds the truncation of its last call and refuses another while a thread encodes with it. So each
+    thread gets its own; they share the vocabulary, and cost next to nothing.
+    """
+
+    def __init__(self, backend: Tokenizer, facts: TokenizerFacts) -> None:
+        self._backend, self._facts = backend, facts
+        self._own = threading.local()
+
+    def encode(self, texts: Sequence[Any], *, special: bool = True, words: bool = False) -> list[Encoding]:
+        """Encodings of texts, of pairs of texts, or of lists of `words`, however long."""
+        tokenizer = self._tokenizer()
+        tokenizer.no_truncation()
+        return _encode(tokenizer, texts, special, words)
+
+    def windows(
+        self,
+        texts: Sequence[Any],
+        length: int,
+        stride: int | None = None,
+        strategy: str = "longest_first",
+        *,
+        words: bool = False,
+    ) -> list[list[Encoding]]:
+        """Each text's windows of at most `length` tokens that overlap by `stride`; only the first where that is None.
+
+        The stride must be below what special tokens, and the text that is not cut, leave of the length.
+        """
+        tokenizer = self._tokenizer()
+        direction = self._facts.truncation_side
+        try:
+            tokenizer.enable_truncation(length, stride=stride or 0, strategy=strategy, direction=direction)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInput(str(error)) from error
+        encodings = _encode(tokenizer, texts, True, words)
+        return [[encoding, *(() if stride is None else encoding.overflowing)] for encoding in encodings]
+
+    def special_tokens(self, *, pair: bool) -> int:
+        """How many special tokens a text gets, or a pair."""
+        return int(self._backend.num_special_tokens_to_add(is_pair=pair))
+
+    def pad(self, encodings: Sequence[Encoding], length: int) -> None:
+        """Pad in place, as a request asked for."""
+        facts = self._facts
+        if facts.pad_token is None:
+            raise InvalidInput("this model's tokenizer has no padding token")
+        for encoding in encodings:
+            encoding.pad(
+                length,
+                direction=facts.padding_side,
+                pad_id=facts.pad_token_id,
+                pad_type_id=facts.pad_token_type_id,
+                pad_token=facts.pad_token,
+            )
+
+    def _tokenizer(self) -> Any:
+        tokenizer = getattr(self._own, "tokenizer", None)
+        if tokenizer is None:
+            tokenizer = self._own.tokenizer = _sibling(self._backend)
+        return tokenizer
+
+
+def _sibling(backend: Any) -> Any:
+    """Another tokenizer around the same model, without truncation and padding."""
+    sibling = Tokenizer(backend.model)
+    sibling.normalizer = backend.normalizer
+    sibling.pre_tokenizer = backend.pre_tokenizer
+    sibling.post_processor = backend.post_processor
+    added: dict[int, AddedToken] = backend.get_added_tokens_decoder()
+    sibling.add_tokens([token for _index, token in sorted(added.items())])
+    if list(sibling.get_added_tokens_decoder()) != list(added):
+        # Added tokens whose numbers have gaps cannot be added again: copy everything.
+        sibling = Tokenizer.from_str(backend.to_str())
+        sibling.no_padding()
+    return sibling
+
+
+def _encode(tokenizer: Any, texts: Sequence[Any], special: bool, words: bool) -> list[Encoding]:
+    try:
+        encodings: list[Encoding] = tokenizer.encode_batch(texts, add_special_tokens=special, is_pretokenized=words)
+    except TypeError as error:
+        # The inputs are str, so what does not convert has lone surrogates, which JSON can carry.
+        raise InvalidInput("a text is not valid Unicode") from error
+    return encodings
