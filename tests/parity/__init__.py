@@ -1,0 +1,1 @@
+"""Every task and every parameter against transformers itself, over tiny models."""
