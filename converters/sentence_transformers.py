@@ -45,8 +45,8 @@ def read_pooling(folder: Path) -> Pooling:
     unknown = [mode for mode in modes if mode not in POOLING_MODES]
     if unknown:
         raise UnsupportedModuleError(f"pooling mode {', '.join(unknown)}")
-    prompt = _default_prompt(folder)
-    if prompt and pooling.get("include_prompt", True) is False:
+    prompts, prompt = _prompts(folder)
+    if any(prompts.values()) and pooling.get("include_prompt", True) is False:
         raise UnsupportedModuleError("pooling leaves the prompt's tokens out (include_prompt is false)")
     transformer = _transformer_config(folder)
     return Pooling(
@@ -55,6 +55,7 @@ def read_pooling(folder: Path) -> Pooling:
         max_seq_length=transformer.get("max_seq_length"),
         lower_case=bool(transformer.get("do_lower_case", False)),
         prompt=prompt,
+        prompts=prompts,
     )
 
 
@@ -80,10 +81,9 @@ def _transformer_config(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _default_prompt(folder: Path) -> str:
+def _prompts(folder: Path) -> tuple[dict[str, str], str]:
+    """The prompts by name, and the one that is taken where a request names none."""
     path = folder / "config_sentence_transformers.json"
-    if not path.is_file():
-        return ""
-    config = read_json(path)
-    name = config.get("default_prompt_name")
-    return str((config.get("prompts") or {}).get(name) or "") if name else ""
+    config = read_json(path) if path.is_file() else {}
+    prompts = {str(name): str(text) for name, text in (config.get("prompts") or {}).items()}
+    return prompts, prompts.get(str(config.get("default_prompt_name")), "")

@@ -60,7 +60,7 @@ class Engine:
         `when_idle` is called from the engine's thread when nothing came for `IDLE` seconds, and at least every
         `BUSY` seconds while something does.
         """
-        self._task, self._session, self._budget = task, session, token_budget
+        self._task, self._session, self._budget = task, session, task.budget(token_budget)
         self._make_tokenizer = tokenizer
         self._giants = ThreadPoolExecutor(1, "giants")
         self._giants_tokenizer: TextTokenizer | None = None

@@ -114,14 +114,27 @@ class Forwards:
         draws = DRAWS.get()
         params = {name: dict(value) if isinstance(value, dict) else value for name, value in params.items()}
         together = self._batching != "none" and draws is None and not alone and hasattr(inputs, "items")
+        together = together and not self._loses_sequences(params)
         row = _Row(inputs, params, self._key(inputs, params) if together else None, draws)
         self._inbox.put(row)
         return row.result
 
     def _key(self, inputs: Any, params: Mapping[str, Any]) -> object:
         padded = self._batching == "padded" and not (self._decoder_only and self._counts_padding(params))
-        shapes = [(name, *_shape(value, padded=padded)) for name, value in sorted(inputs.items())]
+        shapes = [
+            (name, _told(value)) if name in _SHARED or type(value) is int else (name, *_shape(value, padded=padded))
+            for name, value in sorted(inputs.items())
+        ]
         return repr((shapes, sorted((name, _told(value)) for name, value in params.items())))
+
+    def _loses_sequences(self, params: Mapping[str, Any]) -> bool:
+        """Whether the pipeline gives several sequences a row without saying which row they are of."""
+        if not self._generates or hasattr(self._pipe, "check_inputs") or self._decoder_only:
+            return False
+        inner = params.get("generate_kwargs")
+        chosen = {**params, **inner} if isinstance(inner, dict) else params
+        config = chosen.get("generation_config") or self._pipe.generation_config
+        return bool(chosen.get("num_return_sequences", getattr(config, "num_return_sequences", 1)) != 1)
 
     def _counts_padding(self, params: Mapping[str, Any]) -> bool:
         """Whether these parameters count or look at the prompt's tokens, and so at the padding in front of it."""
@@ -193,6 +206,8 @@ class Forwards:
         collated = pad_collate_fn(padding, None if padding is not None and extractor is None else extractor)(
             [row.inputs for row in rows]
         )
+        # The same number in every row is a setting of the model's, and no input of a row.
+        collated |= {name: value for name, value in rows[0].inputs.items() if type(value) is int}
         outputs = list(PipelineIterator([collated], self._forward, rows[0].params, loader_batch_size=len(rows)))
         if len(outputs) != len(rows):
             raise RuntimeError(f"{len(rows)} rows gave {len(outputs)} outputs")
@@ -228,6 +243,10 @@ _NEUTRAL = {
 """Generation parameters that see the prompt's tokens, each with the value that does nothing."""
 
 
+_SHARED = frozenset({"candidate_labels", "text_inputs"})
+"""Inputs of which a pass has one for all rows."""
+
+
 def _shows_padding(postprocess_params: Mapping[str, Any]) -> bool:
     """Whether an answer would hold the padding behind a row that ended before its neighbours."""
     kind = postprocess_params.get("return_type")
@@ -252,6 +271,8 @@ def _told(value: Any) -> Any:
         return sorted((str(name), _told(item)) for name, item in value.items())
     if isinstance(value, list | tuple):
         return [_told(item) for item in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
     return repr(value) if isinstance(value, str | int | float | bool | type(None)) else id(value)
 
 

@@ -56,6 +56,8 @@ class Pooling:
     lower_case: bool = False
     prompt: str = ""
     """Put before each text (`default_prompt_name` of config_sentence_transformers.json)."""
+    prompts: dict[str, str] = field(default_factory=dict)
+    """Those that a request may name."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Pending:
         if not _finite(output):
             self.settle(ModelError("the model's output contains NaN or infinity"))
             return
-        self._outputs[index] = output
+        self._outputs[index] = self._task.keep(self.call, output)
         self._left -= 1
         if not self._left:
             self.finish()

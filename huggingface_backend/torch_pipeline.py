@@ -16,6 +16,7 @@ from huggingface_backend.media_inputs import MediaInputs
 from huggingface_backend.messages import Done, never
 from huggingface_backend.pipelines_beside import BESIDE
 from huggingface_backend.sampling import Draws
+from huggingface_backend.without_torchvision import suppress_overlaps
 
 
 class TorchPipeline:
@@ -29,6 +30,7 @@ class TorchPipeline:
         self._task = manifest.task
         self.pipeline = self._build(manifest, folder)
         decode_audio_without_ffmpeg()
+        suppress_overlaps()
         extractor = getattr(self.pipeline, "feature_extractor", None)
         self._media = MediaInputs(manifest.task, getattr(extractor, "sampling_rate", 16_000), follow=follow)
 

@@ -77,7 +77,9 @@ def _export(model: Any, task: str, target: Path) -> None:
         exported_as = f"{exported_as}-with-past"
     folder = target / "export"
     try:
-        onnx_export_from_model(model, folder, task=exported_as, do_validation=False)
+        onnx_export_from_model(
+            model, folder, task=exported_as, custom_onnx_configs=_with_pooler(model, task), do_validation=False
+        )
     except Exception as error:
         raise NotExportableError(f"optimum's ONNX export of {kind} fails: {first_line(error)}") from error
     spare = ("decoder_model.onnx", "decoder_with_past_model.onnx") if (folder / MERGED).exists() else ()
@@ -86,6 +88,25 @@ def _export(model: Any, task: str, target: Path) -> None:
             path.rename(target / path.name)
     # What the model's own files say is not to be what an export wrote down of it.
     shutil.rmtree(folder)
+
+
+def _with_pooler(model: Any, task: str) -> dict[str, Any] | None:
+    """An export with the pooled output, which image-feature-extraction may be asked for (`pool`); None where it is not.
+
+    optimum leaves it out of every feature extraction.
+    """
+    if task != "image-feature-extraction" or getattr(model, "pooler", None) is None:
+        return None
+    from optimum.exporters.tasks import TasksManager
+
+    known = TasksManager.get_exporter_config_constructor(
+        "onnx", model=model, task="feature-extraction", library_name="transformers"
+    )
+    config = known(model.config)
+    outputs = {**config.outputs, "pooler_output": {0: "batch_size"}}
+    # The outputs are a property of its class.
+    config.__class__ = type("WithPooler", (config.__class__,), {"outputs": outputs})
+    return {"model": config}
 
 
 def _reference(pipe: Any, asked: Sequence[Example]) -> list[Any]:

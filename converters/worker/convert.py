@@ -64,7 +64,8 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
     else:
         emit("stage", name="exporting to ONNX")
         graphs = {"plain": candidates.export(model, job, target)}
-        fused = candidates.fuse(graphs["plain"], config)
+        # Fused attention knows where a mask ends and not where it begins, and requests may ask for padding.
+        fused = candidates.fuse(graphs["plain"], config) if facts.padding_side == "right" else None
         if fused is not None:
             graphs["fused"] = fused
 

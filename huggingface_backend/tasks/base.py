@@ -76,6 +76,14 @@ class Task(ABC):
     def answer(self, call: Call, rows: Sequence[Any]) -> object:
         """What the transformers pipeline would return, from `reduce`'s results in the order of `call.items`."""
 
+    def keep(self, call: Call, result: Any) -> Any:  # noqa: ARG002
+        """What `answer` needs of a row's result: of a large one, less than all while other rows are waited for."""
+        return result
+
+    def budget(self, tokens: int) -> int:
+        """The tokens of one run, of those that the machine likes; fewer where outputs are wide."""
+        return tokens
+
     def example(self) -> Call:
         """A small call to warm up with."""
         return self.call("warm up", {})

@@ -27,12 +27,24 @@ _SPACES = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 Row = tuple[NDArray[Any], NDArray[np.int64]]
 """Logits at the masks alone, for a vocabulary is large; and the text's token ids."""
+_WIDEST = 2**26
+"""Logits of one run, a quarter of a gigabyte: a vocabulary of 250,000 makes every token dear."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     top_k: int
     targets: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row until its call is answered."""
+
+    ids: NDArray[np.int64]
+    masks: list[tuple[NDArray[Any], NDArray[np.int64]]]
+    """Scores and tokens, the best first, of each mask."""
+    vocabulary: int
 
 
 class FillMask(Task):
@@ -67,53 +79,53 @@ class FillMask(Task):
         rows = zip(outputs[0], ids, strict=True)
         return [(logits[: len(row)][row == self._facts.mask_token_id], row) for logits, row in rows]
 
-    def answer(self, call: Call, rows: Sequence[Row]) -> object:
-        for index, (logits, _ids) in enumerate(rows):
-            if not len(logits):
+    def keep(self, call: Call, result: Row) -> Kept:
+        """The best tokens of each mask, in place of the whole vocabulary."""
+        logits, ids = result
+        parameters: Parameters = call.parameters
+        scores = softmax(logits) if len(logits) else logits
+        targets = np.arange(logits.shape[1]) if parameters.targets is None else parameters.targets
+        count = min(parameters.top_k, len(targets))
+        return Kept(ids, [_best(row[targets], targets, count) for row in scores], logits.shape[1])
+
+    def answer(self, call: Call, rows: Sequence[Kept]) -> object:
+        for index, row in enumerate(rows):
+            if not row.masks:
                 where = "the text" if call.single else f"inputs[{index}]"
                 raise InvalidInput(f"{NAME} takes texts with {self._facts.mask_token} in them, and {where} has none")
-        answers = [self._answer(logits, ids, call.parameters) for logits, ids in rows]
+        answers = [self._answer(row, call.parameters) for row in rows]
         return answers[0] if call.single else answers
+
+    def budget(self, tokens: int) -> int:
+        return max(1, min(tokens, _WIDEST // int(self._backend.get_vocab_size())))
 
     def example(self) -> Call:
         return self.call(f"warm up {self._facts.mask_token}", {})
 
-    def _answer(self, logits: NDArray[Any], ids: NDArray[np.int64], parameters: Parameters) -> object:
-        masks = np.flatnonzero(ids == self._facts.mask_token_id)
-        scores = softmax(logits)
-        targets = np.arange(scores.shape[1]) if parameters.targets is None else parameters.targets
-        top_k = parameters.top_k if parameters.targets is None else min(parameters.top_k, len(targets))
-        if top_k > len(targets):
-            raise InvalidInput(f"top_k must be at most {len(targets)}, the size of the vocabulary, not {top_k}")
+    def _answer(self, row: Kept, parameters: Parameters) -> object:
+        if parameters.targets is None and parameters.top_k > row.vocabulary:
+            raise InvalidInput(
+                f"top_k must be at most {row.vocabulary}, the size of the vocabulary, not {parameters.top_k}"
+            )
+        masks = np.flatnonzero(row.ids == self._facts.mask_token_id)
+        single = len(masks) == 1
         answers = [
-            self._fill(ids, mask, row[targets], targets, top_k, skip_special=len(masks) == 1)
-            for mask, row in zip(masks, scores, strict=True)
+            self._fill(row.ids, mask, scores, tokens, skip_special=single)
+            for mask, (scores, tokens) in zip(masks, row.masks, strict=True)
         ]
-        return answers[0] if len(masks) == 1 else answers
+        return answers[0] if single else answers
 
     def _fill(
-        self,
-        ids: NDArray[np.int64],
-        mask: int,
-        scores: NDArray[Any],
-        targets: NDArray[np.int64],
-        top_k: int,
-        *,
-        skip_special: bool,
+        self, ids: NDArray[np.int64], mask: int, scores: NDArray[Any], tokens: NDArray[np.int64], *, skip_special: bool
     ) -> list[dict[str, Any]]:
-        best = np.argpartition(-scores, top_k - 1)[:top_k] if top_k else np.empty(0, np.int64)
-        best = best[np.argsort(-scores[best], kind="stable")]
-        tokens = targets[best]
-        filled = np.tile(ids, (top_k, 1))
+        filled = np.tile(ids, (len(tokens), 1))
         filled[:, mask] = tokens
         # With several masks special tokens stay, because the masks that are left are special themselves.
         sequences = self._decode([self._without_padding(row) for row in filled], skip_special=skip_special)
         words = self._decode([[token] for token in tokens.tolist()], skip_special=False)
         return [
             {"score": score, "token": token, "token_str": word, "sequence": sequence}
-            for score, token, word, sequence in zip(
-                scores[best].tolist(), tokens.tolist(), words, sequences, strict=True
-            )
+            for score, token, word, sequence in zip(scores.tolist(), tokens.tolist(), words, sequences, strict=True)
         ]
 
     def _without_padding(self, ids: NDArray[np.int64]) -> list[int]:
@@ -148,6 +160,13 @@ class FillMask(Task):
         if not ids:
             return None
         return ids[-1] if self._facts.truncation_side == "left" else ids[0]
+
+
+def _best(scores: NDArray[Any], targets: NDArray[np.int64], count: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The best so many targets and their scores."""
+    best = np.argpartition(-scores, count - 1)[:count] if count else np.empty(0, np.int64)
+    best = best[np.argsort(-scores[best], kind="stable")]
+    return scores[best], targets[best]
 
 
 def clean_up(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from huggingface_backend.errors import EntryError, InvalidInput, describe
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.tasks.base import Call, Task, as_texts, only
+from huggingface_backend.tasks.parameters import flag, whole
 from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
 
 if TYPE_CHECKING:
@@ -20,10 +22,17 @@ NAME = "sentence-embedding"
 _TINY = 1e-9
 
 
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    normalize: bool | None
+    dimensions: int | None
+
+
 class SentenceEmbedding(Task):
     """Inputs: a text or a list of texts, cut at `max_seq_length`. Answer: a vector, or a list of vectors.
 
-    `normalize_embeddings` overrides what the model's own modules say.
+    `normalize_embeddings` overrides what the model's own modules say. `prompt`, or the model's prompt of the name
+    `prompt_name`, is put before each text; `truncate_dim` keeps a vector's first numbers.
     """
 
     per_token = True
@@ -37,13 +46,13 @@ class SentenceEmbedding(Task):
         self.options = TokenizeOptions(truncate_to=limit)
 
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
-        only(parameters, NAME, "normalize_embeddings")
+        only(parameters, NAME, "normalize_embeddings", "prompt", "prompt_name", "truncate_dim")
         texts, single = as_texts(inputs, NAME)
-        normalize = parameters.get("normalize_embeddings")
-        if normalize is not None and not isinstance(normalize, bool):
-            raise InvalidInput(f"normalize_embeddings must be true or false, not {describe(normalize)}")
-        normalize = self._pooling.normalize if normalize is None else normalize
-        return Call([self.row(text) for text in texts], self.options, single, normalize)
+        prompt = self._prompt(parameters.get("prompt"), parameters.get("prompt_name"))
+        checked = Parameters(
+            flag(parameters, "normalize_embeddings", default=None), whole(parameters, "truncate_dim", None, least=1)
+        )
+        return Call([self.row(text, prompt) for text in texts], self.options, single, checked)
 
     def reduce(self, outputs: Sequence[NDArray[Any]], batch: Batch) -> Sequence[NDArray[Any]]:
         return list(pool(outputs[0], batch.attention_mask, self._pooling.modes))
@@ -51,13 +60,29 @@ class SentenceEmbedding(Task):
     def answer(self, call: Call, rows: Sequence[NDArray[Any]]) -> object:
         if not rows:
             return []
-        vectors = normalized(np.stack(rows)) if call.parameters else np.stack(rows)
+        parameters: Parameters = call.parameters
+        vectors = np.stack(rows)
+        if parameters.normalize or (parameters.normalize is None and self._pooling.normalize):
+            vectors = normalized(vectors)
+        if parameters.dimensions is not None:
+            vectors = vectors[:, : parameters.dimensions]
+            vectors = normalized(vectors) if parameters.normalize else vectors
         return vectors[0] if call.single else vectors
 
-    def row(self, text: str) -> Text:
-        """What is tokenised for a text."""
-        text = self._pooling.prompt + text
+    def row(self, text: str, prompt: str | None = None) -> Text:
+        """What is tokenised for a text; the model's own prompt is before it where none is given."""
+        text = (self._pooling.prompt if prompt is None else prompt) + text
         return Text(text.lower() if self._pooling.lower_case else text)
+
+    def _prompt(self, prompt: object, name: object) -> str | None:
+        if prompt is not None and not isinstance(prompt, str):
+            raise InvalidInput(f"prompt must be a text, not {describe(prompt)}")
+        if prompt is not None or name is None:
+            return prompt
+        if name not in self._pooling.prompts:
+            known = ", ".join(map(repr, self._pooling.prompts)) or "none"
+            raise InvalidInput(f"prompt_name must be one of the model's prompts ({known}), not {name!r}")
+        return self._pooling.prompts[str(name)]
 
 
 def normalized(vectors: NDArray[Any]) -> NDArray[Any]:

@@ -34,7 +34,7 @@ WRITING = ("text-generation", "text2text-generation", "summarization", "translat
 TOKENIZER = ("add_special_tokens", "max_length", "padding", "truncation")
 
 OWN: dict[str, tuple[str, ...]] = {
-    "sentence-embedding": ("normalize_embeddings", "prompt", "truncate_dim"),
+    "sentence-embedding": ("normalize_embeddings", "prompt", "prompt_name", "truncate_dim"),
     "sentence-similarity": (),
     "text-ranking": ("raw_scores", "return_text"),
     "text-to-image": (
@@ -50,6 +50,7 @@ OWN: dict[str, tuple[str, ...]] = {
 """Tasks that are not pipelines of transformers: what ours take."""
 
 UNSAYABLE: dict[tuple[str, str], str] = {
+    ("text-to-image", "num_images_per_prompt"): "taken for 1, as by the original toolkit",
     ("*", "timeout"): "bounds the fetching of a URL, and URLs are not followed",
     ("*", "num_workers"): "starts processes, and changes no answer",
     ("*", "batch_size"): "changes no answer; texts and pictures have a case of it",

@@ -149,7 +149,6 @@ PAINTING = (
     Case("guidance", T[3], {**STEPS, "guidance_scale": 2.0, "seed": 1}, wrong=T_OTHER[3]),
     Case("no-guidance", T[4], {**STEPS, "guidance_scale": 1.0, "seed": 1}, wrong=T_OTHER[4]),
     Case("not-that", T[5], {**STEPS, "negative_prompt": "rain", "seed": 1}, wrong=T_OTHER[5]),
-    Case("several", T[6], {**STEPS, "num_images_per_prompt": 2, "seed": 1}, wrong=T_OTHER[6]),
 )
 
 SUBJECTS = (

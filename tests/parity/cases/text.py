@@ -147,6 +147,7 @@ EMBEDDING = (
     Case("prompt", T[2], {"prompt": "question: "}, wrong=OTHER[2]),
     Case("short", T[3], {"truncate_dim": 8}, wrong=OTHER[3]),
 )
+NAMED_PROMPT = Case("named-prompt", T[4], {"prompt_name": "passage"}, wrong=OTHER[4])
 REAL_EMBEDDING = (
     *EMBEDDING,
     Case(
@@ -193,7 +194,7 @@ SUBJECTS = (
     Subject("question-answering", "roberta-answers", answers()),
     Subject("table-question-answering", "tapas", TABLES),
     Subject("zero-shot-classification", "bert-entailment", ZERO_SHOT),
-    Subject("sentence-embedding", "sentence-bert", EMBEDDING),
+    Subject("sentence-embedding", "sentence-bert", (*EMBEDDING, NAMED_PROMPT)),
     Subject("sentence-embedding", "minilm", REAL_EMBEDDING),
     Subject("sentence-similarity", "sentence-bert", SIMILARITY),
     Subject("sentence-similarity", "minilm", SIMILARITY),

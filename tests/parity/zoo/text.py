@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,8 @@ def sentence_bert(folder: Path) -> Path:
     from tests.models import add_sentence_transformers
 
     _bert(folder, "Model")
+    prompts = {"prompts": {"query": "question: ", "passage": "answer: "}, "default_prompt_name": None}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     return add_sentence_transformers(folder, {"pooling_mode_mean_tokens": True}, normalize=True, max_seq_length=32)
 
 
