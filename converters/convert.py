@@ -193,9 +193,9 @@ class _Conversion:
             )
         manifest = self._manifest(decided, version_folder)
         graph = manifest.tier in ("fast", "accelerated")
-        if not graph or decided.code is not None:
+        if not graph or manifest.weights or decided.code is not None:
             with self.progress.stage("copying the model", version_folder):
-                copy_model(self.folder, version_folder, weights=not graph)
+                copy_model(self.folder, version_folder, weights=not graph or manifest.weights)
         if decided.code is not None:
             copy_code(decided.code, version_folder, beside_weights=decided.code == self.folder)
         manifest = replace(

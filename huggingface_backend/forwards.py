@@ -81,6 +81,10 @@ class Forwards:
     def _get_iterator(
         self, inputs: Iterable[Any], _workers: int, _batch_size: int, *params: Mapping[str, Any]
     ) -> Iterator[Any]:
+        draws = DRAWS.get()
+        if draws is not None:
+            # The pipeline's own loop takes a random number before the first row, for the workers of a DataLoader.
+            draws.skip()
         return self._answers(inputs, *params)
 
     def _answers(

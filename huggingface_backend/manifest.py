@@ -158,6 +158,8 @@ class Manifest:
     image: ImageFacts | None = None
     batching: Batching = "none"
     """What the conversion saw to leave answers as they are alone."""
+    weights: bool = False
+    """Whether PyTorch's weights lie beside the graphs, for calls that no graph answers."""
     trust_remote_code: bool = False
     """Whether the pipeline may run code of the model's repository, by the word of who converted it."""
     gate: Gate = field(default_factory=Gate)

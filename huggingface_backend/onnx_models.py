@@ -6,7 +6,7 @@ The tasks that optimum exports but has no class for need none of that, and one g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,11 @@ CLASSES = {
     "zero-shot-image-classification": "ORTModelForZeroShotImageClassification",
 }
 """Classes of optimum.onnxruntime by task; automatic-speech-recognition has two, `GraphModel` serves the others."""
+
+
+def beyond_graphs(task: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a call asks for what no exported graph gives: the times of words are read off cross attentions."""
+    return task == "automatic-speech-recognition" and parameters.get("return_timestamps") == "word"
 
 
 def load_model(task: str, folder: Path, threads: int = 0) -> Any:

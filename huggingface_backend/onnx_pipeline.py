@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from huggingface_backend.errors import EntryError, RequestError, first_line
 from huggingface_backend.forwards import DRAWS, Forwards
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.messages import Done, never
-from huggingface_backend.onnx_models import load_model, loading
+from huggingface_backend.onnx_models import beyond_graphs, load_model, loading
 from huggingface_backend.sampling import Draws
 from huggingface_backend.session import Counters
 
@@ -36,7 +38,9 @@ class OnnxPipeline(torch_pipeline.TorchPipeline):
         report: Callable[[Counters], None] = lambda _counters: None,
     ) -> None:
         """EntryError where torch, transformers or optimum is missing or the graphs cannot be loaded."""
-        self._threads = threads
+        self._manifest, self._folder, self._threads = manifest, folder, threads
+        self._on_torch: Any = None
+        self._one_on_torch = threading.Lock()
         super().__init__(manifest, folder, follow=follow)
         self._forwards = Forwards(self.pipeline, manifest.batching, report)
         self._calls = ThreadPoolExecutor(CALLS, "call")
@@ -88,8 +92,17 @@ class OnnxPipeline(torch_pipeline.TorchPipeline):
             return torch_pipeline.build(manifest.task, folder, trust_remote_code=manifest.trust_remote_code)
 
     def _call(self, inputs: Any, parameters: Mapping[str, Any], draws: Draws | None) -> object:
+        if self._manifest.weights and beyond_graphs(self._manifest.task, parameters):
+            return self._call_on_torch(inputs, parameters, draws)
         token = DRAWS.set(draws)
         try:
             return self.pipeline(inputs, **parameters)
         finally:
             DRAWS.reset(token)
+
+    def _call_on_torch(self, inputs: Any, parameters: Mapping[str, Any], draws: Draws | None) -> object:
+        """What no graph answers, one call after the other; the weights are loaded when the first one comes."""
+        with self._one_on_torch, draws or nullcontext():
+            if self._on_torch is None:
+                self._on_torch = super()._build(self._manifest, self._folder)
+            return self._on_torch(inputs, **parameters)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Any
 
 from huggingface_backend.errors import InvalidInput
+
+_ONE = threading.RLock()
+"""torch has one state for all threads."""
 
 
 class Draws:
@@ -29,9 +33,17 @@ class Draws:
             raise InvalidInput(f"seed must be a whole number from 0 to 2^63 - 1, not {seed!r}")
         return cls(seed)
 
+    def skip(self) -> None:
+        """Leave one number out."""
+        import torch
+
+        with self:
+            torch.empty((), dtype=torch.int64).random_()
+
     def __enter__(self) -> None:
         import torch
 
+        _ONE.acquire()
         self._outside = torch.get_rng_state()
         torch.set_rng_state(self._state)
 
@@ -42,3 +54,4 @@ class Draws:
 
         self._state = torch.get_rng_state()
         torch.set_rng_state(self._outside)
+        _ONE.release()

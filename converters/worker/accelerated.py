@@ -19,6 +19,7 @@ from converters.worker.examples import Example, examples
 from converters.worker.protocol import Job, NotExportableError
 from huggingface_backend.errors import EntryError, RequestError, first_line
 from huggingface_backend.manifest import Batching, Gate, Manifest, family
+from huggingface_backend.onnx_models import beyond_graphs
 from huggingface_backend.onnx_pipeline import OnnxPipeline
 from huggingface_backend.torch_pipeline import build
 
@@ -55,6 +56,7 @@ def convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
         tier="accelerated",
         graph="plain",
         trust_remote_code=job.trust_remote_code,
+        weights=beyond_graphs(job.task, {"return_timestamps": "word"}) and reference.model.can_generate(),
     )
     copy_model(source, target, weights=False)
     alone = _ask(manifest, target, asked, together=False)

@@ -41,7 +41,6 @@ OWN: dict[str, tuple[str, ...]] = {
         "guidance_scale",
         "height",
         "negative_prompt",
-        "num_images_per_prompt",
         "num_inference_steps",
         "seed",
         "width",

@@ -51,7 +51,7 @@ SHORT = {"generate_kwargs": {"num_beams": 1, "max_new_tokens": 12}}
 WRITTEN = (
     *LONGER,
     Case("greedy", S[0], {"num_beams": 1, "max_new_tokens": 10}, wrong=OTHER[0]),
-    Case("generation", S[1], SHORT, wrong=OTHER[1]),
+    Case("generation", S[5], SHORT, wrong=OTHER[5]),
     Case("times", S[5], {"return_timestamps": True, "num_beams": 1}, wrong=OTHER[5]),
     Case("words-in-time", S[5], {"return_timestamps": "word", "num_beams": 1}, wrong=OTHER[5]),
     Case("language", S[2], {"return_language": True, "num_beams": 1}, wrong=OTHER[2]),
@@ -63,7 +63,7 @@ WRITTEN = (
     Case("sampled", S[0], {"do_sample": True, "num_beams": 1, "seed": 5, "temperature": 1.5}, wrong=OTHER[0]),
     Case("no-repetition", S[1], {"num_beams": 1, "repetition_penalty": 3.0}, wrong=OTHER[1]),
     Case("no-pairs-again", S[2], {"num_beams": 1, "no_repeat_ngram_size": 2}, wrong=OTHER[2]),
-    Case("three-beams", S[3], {"num_beams": 3}, wrong=OTHER[3]),
+    Case("three-beams", S[2], {"num_beams": 3}, wrong=OTHER[2]),
 )
 
 WHAT = {"candidate_labels": ["rain", "the river", "a good dog"]}

@@ -97,7 +97,8 @@ def whisper(folder: Path) -> Path:
         decoder_attention_heads=4,
         encoder_ffn_dim=64,
         decoder_ffn_dim=64,
-        max_source_positions=100,
+        # Thirty seconds, as every Whisper has it: optimum exports no other length.
+        max_source_positions=1500,
         max_target_positions=64,
         pad_token_id=end,
         bos_token_id=end,
@@ -125,7 +126,7 @@ def whisper(folder: Path) -> Path:
         alignment_heads=[[0, 0], [1, 1]],
         return_timestamps=False,
     )
-    extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=2, n_fft=400, hop_length=160)
+    extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=30, n_fft=400, hop_length=160)
     return save(folder, model, WhisperProcessor(extractor, tokenizer))
 
 

@@ -114,6 +114,10 @@ def test_a_seed_decides_whoever_else_is_served(gpt2: Loaded) -> None:
     for prompt, parameters in calls:
         torch.manual_seed(parameters["seed"])
         expected.append(gpt2.reference(prompt, **{k: v for k, v in parameters.items() if k != "seed"}))
+    torch.manual_seed(7)
+    both = [prompt for prompt, _ in calls[:2]]
+    expected.append(gpt2.reference(both, max_new_tokens=6, do_sample=True))
+    calls.append((both, {"max_new_tokens": 6, "do_sample": True, "seed": 7}))
     noise = [(prompt, {"max_new_tokens": 6, "do_sample": True}) for prompt in texts(4, seed=5)]
     answers, _ = gpt2.together([*noise, *calls])
     assert answers[4:] == expected
