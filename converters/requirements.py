@@ -16,9 +16,11 @@ from packaging.version import InvalidVersion, Version
 from huggingface_backend.manifest import Tier
 
 _ALWAYS = frozenset({"numpy", "orjson"})
+_GRAPHS = frozenset({"onnxruntime", "onnxruntime-gpu", "tokenizers"})
 LOADED_FIRST: dict[Tier, frozenset[str]] = {
     "script": _ALWAYS,
-    "fast": _ALWAYS | {"onnxruntime", "onnxruntime-gpu", "tokenizers"},
+    "fast": _ALWAYS | _GRAPHS,
+    "accelerated": _ALWAYS | _GRAPHS | {"optimum", "optimum-onnx", "torch", "transformers"},
     "torch": _ALWAYS,
 }
 """The distributions whose modules are loaded when a script of each tier is imported: for these, what its own

@@ -51,6 +51,9 @@ PIPELINE_TASKS = (
 
 CHOICES = tuple(sorted({*PIPELINE_TASKS, *FAST_TASKS, *ALIASES, "text-to-image"}))
 
+_ASKED_FOR = frozenset({"sentence-similarity", "text-ranking"})
+"""Tasks that a tag alone does not choose: clients of such models send them texts, and pairs of texts."""
+
 # The toolkit takes the last ending that fits; here the order makes the first one right.
 _ARCHITECTURES = (
     ("TapasForQuestionAnswering", "table-question-answering"),
@@ -90,7 +93,7 @@ def choose_task(folder: Path, asked: str | None = None, hub_tag: str | None = No
         return "text-ranking", f"a CrossEncoder by {saved.name}"
     if (folder / "modules.json").is_file():
         return "sentence-embedding", "modules.json makes it a sentence-transformers model"
-    if hub_tag and _known(hub_tag):
+    if hub_tag and _known(hub_tag) and hub_tag not in _ASKED_FOR:
         return canonical(hub_tag), "the Hub's tag"
     if (folder / "model_index.json").is_file():
         return "text-to-image", "model_index.json makes it a diffusers model"

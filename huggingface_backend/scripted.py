@@ -29,7 +29,7 @@ from huggingface_backend.media_types import JSON, TEXT_TYPES, media_type, prefer
 from huggingface_backend.messages import Request, Respond, Response, split
 from huggingface_backend.predictor import Predictor, for_script
 from huggingface_backend.script import CODE, Script, said_in_one_line
-from huggingface_backend.torch_pipeline import decode_audio_without_ffmpeg
+from huggingface_backend.stand_ins import decode_audio_without_ffmpeg
 
 logger = logging.getLogger(__name__)
 

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from converters.convert import Artifact, Converter, Options
+from converters.convert import Artifact
 from converters.entry import place
-from converters.progress import Lines
 from huggingface_backend.errors import RequestError
 from huggingface_backend.handler import Handler
 from huggingface_backend.loading import load
 from huggingface_backend.messages import Request, Response
-from tests import models
+from tests import conversions, models
 from tests.serving import Server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> Iterator[None]:
+    """No threads of their own for tokenizers and torch: on models this small they only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "TOKENIZERS_PARALLELISM", "false")
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -38,11 +52,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def convert(cache: Path) -> Callable[..., Artifact]:
     """Convert a source into the run's cache."""
-
-    def convert(source: Path, **options: Any) -> Artifact:
-        return Converter(cache).convert(str(source), Options(**options), Lines(lambda _line: None))
-
-    return convert
+    return partial(conversions.convert, cache=cache)
 
 
 @pytest.fixture(scope="session")

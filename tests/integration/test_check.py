@@ -149,11 +149,17 @@ GOOD: dict[str, tuple[Change, dict[str, Any], str, str]] = {
         FAST,
         "numpy>=2     the server's numpy",
     ),
-    "a task without a fast path": (
-        lambda f: config(f, architectures=["BertForMaskedLM"]),
+    "a task without graphs": (
+        lambda f: None,
+        {"task": "vqa"},
+        TORCH.replace("text-classification", "visual-question-answering"),
+        "visual-question-answering has no ONNX export",
+    ),
+    "a task of the accelerated tier": (
+        lambda f: config(f, architectures=["GPT2LMHeadModel"], model_type="gpt2"),
         {},
-        TORCH.replace("text-classification", "fill-mask"),
-        "fill-mask has no fast path yet",
+        "serves: text-generation accelerated if its export passes, else on torch, 1 instance",
+        "ONNX graphs in the transformers pipeline",
     ),
     "no export": (
         lambda f: config(f, model_type="fnet"),
@@ -275,7 +281,7 @@ def pack(folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     "case",
-    ["input and output", "uses the tokenizer", "own model", "another program", "a task without a fast path", "plain"],
+    ["input and output", "uses the tokenizer", "own model", "another program", "a task without graphs", "plain"],
 )
 def test_a_conversion_does_what_check_said(case: str, copy: Path, cache: Path) -> None:
     change, options, _, _ = GOOD[case]

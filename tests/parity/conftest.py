@@ -14,19 +14,6 @@ from tests.parity.results import RESULTS, Results
 from tests.parity.zoo import build
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quiet() -> Iterator[None]:
-    """No threads of their own for tokenizers and torch: on models this small they only wait for each other."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "TOKENIZERS_PARALLELISM", "false")
-        yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     root = tmp_path_factory.mktemp("zoo")

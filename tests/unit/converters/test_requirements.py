@@ -101,17 +101,23 @@ def test_whether_any_version_fits(first: str, second: str, fits: bool) -> None:
     assert compatible([SpecifierSet(first), SpecifierSet(second)]) == fits
 
 
-@pytest.mark.parametrize("tier", ["script", "fast", "torch"])
+@pytest.mark.parametrize("tier", ["script", "fast", "accelerated", "torch"])
 def test_what_is_loaded_before_a_script_is_written_down_rightly(tier: str) -> None:
     imports = {
         "script": "",
         "fast": "import huggingface_backend.engine, huggingface_backend.session, huggingface_backend.tokenization",
+        "accelerated": "import huggingface_backend.engine, huggingface_backend.onnx_pipeline, optimum.onnxruntime",
         "torch": "",
     }
     code = f"import huggingface_backend.loading, sys\n{imports[tier]}\nprint(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in ended.stdout.split()}
-    modules = {"huggingface-hub": "huggingface_hub", "onnxruntime-gpu": "onnxruntime", "pyyaml": "yaml"}
+    modules = {
+        "huggingface-hub": "huggingface_hub",
+        "onnxruntime-gpu": "onnxruntime",
+        "optimum-onnx": "optimum",
+        "pyyaml": "yaml",
+    }
     for name in LOADED_FIRST[tier]:  # type: ignore[index]
         assert modules.get(name, name) in loaded, name
     for name in LOADED_FIRST["fast"] - LOADED_FIRST[tier]:  # type: ignore[index]

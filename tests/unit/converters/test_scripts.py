@@ -8,9 +8,10 @@ import pytest
 
 from converters.code import normal_program, submitted_folder, why_no_script
 from converters.errors import ConversionError
-from converters.exports import EXPORTABLE, PROVEN, known_architectures, outlook
+from converters.exports import ACCELERATED_AS, EXPORTABLE, FAST_AS, PROVEN, known_architectures, outlook
 from converters.plan import Ask, instances, plan
 from converters.scripts import ScriptFacts, read_script
+from converters.worker.candidates import supported_tasks
 from huggingface_backend.errors import EntryError
 from huggingface_backend.script import HOOKS, Script, program_file
 
@@ -213,24 +214,12 @@ def test_instances() -> None:
 
 
 def test_architectures_are_those_of_the_libraries() -> None:
-    import optimum.exporters.onnx.model_configs  # noqa: F401
-    from optimum.exporters.tasks import TasksManager
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     assert known_architectures() == frozenset(CONFIG_MAPPING_NAMES)
-    same = {"sentence-embedding", "sentence-similarity", "text-ranking", "zero-shot-classification"}
-    for task in EXPORTABLE.keys() - same:
-        exported = set()
-        for kind in CONFIG_MAPPING_NAMES:
-            try:
-                supported = TasksManager.get_supported_tasks_for_model_type(
-                    kind.replace("_", "-"), exporter="onnx", library_name="transformers"
-                )
-            except KeyError:
-                continue
-            if task in supported:
-                exported.add(kind)
-        assert exported == EXPORTABLE[task]
-    assert EXPORTABLE["sentence-embedding"] == EXPORTABLE["feature-extraction"] >= PROVEN
-    assert EXPORTABLE["zero-shot-classification"] == EXPORTABLE["text-classification"]
+    for task, kinds in EXPORTABLE.items():
+        exported = {kind for kind in CONFIG_MAPPING_NAMES if task in supported_tasks(kind)}
+        assert exported == kinds, task
+    assert {*FAST_AS.values(), *ACCELERATED_AS.values()} == {*EXPORTABLE, "text-to-image"}
+    assert EXPORTABLE["feature-extraction"] >= PROVEN
     assert [outlook("text-classification", kind) for kind in ("bert", "xlm", "t5")] == ["proven", "open", "none"]

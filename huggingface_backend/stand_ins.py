@@ -1,12 +1,25 @@
-"""What pipelines take from torchvision, for a torch that has none beside it.
+"""Stand-ins for what pipelines take from elsewhere: audio from ffmpeg, and one function from torchvision.
 
-Its published wheels want the CUDA build of torch; beside the CPU build they cannot even be imported.
+torchvision's published wheels want the CUDA build of torch; beside the CPU build they cannot even be imported.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import Any
+
+from huggingface_backend import audio
+
+
+def decode_audio_without_ffmpeg() -> None:
+    """Give the audio pipelines that are loaded libsndfile where the ffmpeg that they would start is missing."""
+    if shutil.which("ffmpeg"):
+        return
+    for task in ("automatic_speech_recognition", "audio_classification", "zero_shot_audio_classification"):
+        module = sys.modules.get(f"transformers.pipelines.{task}")
+        if module is not None:
+            module.ffmpeg_read = audio.waveform  # type: ignore[attr-defined]
 
 
 def suppress_overlaps() -> None:
