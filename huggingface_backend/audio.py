@@ -27,7 +27,9 @@ def waveform(body: bytes, rate: int) -> NDArray[np.float32]:
                 raise InvalidInput(f"the audio is too long: at most {MAX_SAMPLES} samples are read")
             samples, original = file.read(dtype="float32", always_2d=True), file.samplerate
     except (soundfile.SoundFileError, ValueError) as error:
-        raise InvalidInput(f"the body is no audio that libsndfile reads: {first_line(error)}") from error
+        # The whole message would name an object of this process.
+        why = getattr(error, "error_string", first_line(error))
+        raise InvalidInput(f"the body is no audio that libsndfile reads: {why}") from error
     return resample(samples.mean(axis=1), original, rate)
 
 

@@ -190,7 +190,7 @@ class Engine:
         if not row.length:
             row.owner.settle(InvalidInput("a text without any token cannot be answered"))
         elif limit is not None and row.length > limit:
-            row.owner.settle(too_long(row.length, limit))
+            row.owner.settle(too_long(row.length, limit, self._task.cutting))
         return not row.owner.settled
 
     def _infer(self, rows: Sequence[Row]) -> None:
@@ -221,15 +221,13 @@ class Engine:
             return error
         limit = self._task.manifest.tokenizer.model_max_length
         if limit is not None and row.length > limit:
-            return too_long(row.length, limit)
+            return too_long(row.length, limit, self._task.cutting)
         return ModelError(f"the model failed on this input: {first_line(error)}")
 
 
-def too_long(length: int, limit: int) -> InvalidInput:
-    return InvalidInput(
-        f"the text has {length} tokens, the model takes {limit}; "
-        'shorten it or send "parameters": {"truncation": true}'
-    )
+def too_long(length: int, limit: int, cutting: str) -> InvalidInput:
+    way_out = f'shorten it or send "parameters": {cutting}' if cutting else "shorten it"
+    return InvalidInput(f"the text has {length} tokens, the model takes {limit}; {way_out}")
 
 
 def _characters(value: object) -> int:

@@ -35,6 +35,8 @@ _IMAGE_TASKS = frozenset(
 )
 _AUDIO_TASKS = frozenset({"audio-classification", "automatic-speech-recognition", "zero-shot-audio-classification"})
 _REFERENCES = ("http://", "https://", "file://", "/")
+_FILM_KEYS = frozenset({"audio", "audios", "video", "videos"})
+"""Keys of a chat message under which transformers opens whatever is named."""
 _IMAGE_KEYS = frozenset({"image", "images", "url", "path", "base64"})
 _ALLOW = "the operator allows it with --follow-references"
 
@@ -71,6 +73,9 @@ class MediaInputs:
         if isinstance(value, list | tuple):
             return [self._images(item, here=here) for item in value]
         if isinstance(value, dict):
+            opened = sorted(_FILM_KEYS & value.keys())
+            if opened and not self._follow:
+                raise InvalidInput(f"{opened[0]} in a message is not taken, as it would be opened, unless {_ALLOW}")
             return {key: self._images(item, here=key in _IMAGE_KEYS) for key, item in value.items()}
         return value
 

@@ -44,7 +44,7 @@ def _text_ranking(folder: Path, trust_remote_code: bool) -> Any:
         activation = None if raw_scores is None else Identity() if raw_scores else Sigmoid()
         answers = []
         for query, texts in asked:
-            scores = model.predict([(query, text) for text in texts], activation_fn=activation) if texts else []
+            scores = model.predict([(query, text) for text in texts], activation_fn=activation)
             answers.append(ranked(texts, scores, with_text=return_text))
         return answers[0] if single else answers
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from huggingface_backend import audio
-from huggingface_backend.errors import EntryError, InvalidInput, ModelError, RequestError, first_line
+from huggingface_backend.errors import EntryError, RequestError, first_line
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.media_inputs import MediaInputs
 from huggingface_backend.messages import Done, never
+from huggingface_backend.pipeline_failures import Failures
+from huggingface_backend.pipeline_inputs import check
 from huggingface_backend.pipelines_beside import BESIDE
 from huggingface_backend.sampling import Draws
-from huggingface_backend.without_torchvision import suppress_overlaps
+from huggingface_backend.stand_ins import decode_audio_without_ffmpeg, suppress_overlaps
 
 
 class TorchPipeline:
@@ -27,8 +26,9 @@ class TorchPipeline:
 
         `follow` lets the pipeline open URLs and paths that stand in a request.
         """
-        self._task = manifest.task
+        self._task, self._own_code = manifest.task, manifest.trust_remote_code
         self.pipeline = self._build(manifest, folder)
+        self._failures = Failures(manifest.task, self.pipeline)
         decode_audio_without_ffmpeg()
         suppress_overlaps()
         extractor = getattr(self.pipeline, "feature_extractor", None)
@@ -52,13 +52,15 @@ class TorchPipeline:
 
     def _answer(self, inputs: object, parameters: Mapping[str, Any]) -> object:
         try:
-            parameters = dict(parameters)
+            parameters = check(self._task, inputs, parameters, known_only=not self._own_code)
             draws = Draws.of(parameters.pop("seed", None))
-            return self._call(self._media.inputs(inputs), self._media.parameters(parameters), draws)
+            inputs, parameters = self._media.inputs(inputs), self._media.parameters(parameters)
+            self._failures.expect(inputs, parameters)
+            return self._call(inputs, parameters, draws)
         except RequestError as error:
             return error
         except Exception as error:
-            return blame(error, self.pipeline, inputs)
+            return self._failures.blame(error, inputs, parameters)
 
 
 class PaintingGraphs(TorchPipeline):
@@ -91,44 +93,3 @@ def build(task: str, folder: Path, *, trust_remote_code: bool = False) -> Any:
         return pipeline(task, model=str(folder), device=-1, trust_remote_code=trust_remote_code)
     except Exception as error:
         raise EntryError(f"transformers cannot build a {task} pipeline: {first_line(error)}") from error
-
-
-def blame(error: Exception, pipe: Any, inputs: object) -> RequestError:
-    """What to tell the client of a call on which a pipeline failed."""
-    too_long = _too_long(pipe, inputs)
-    if too_long is not None:
-        return InvalidInput(too_long)
-    if isinstance(error, TypeError | ValueError | KeyError | AttributeError):
-        return InvalidInput(f"the pipeline refused these inputs: {first_line(error)}")
-    return ModelError(f"the pipeline failed on this input: {first_line(error)}")
-
-
-def _too_long(pipe: Any, inputs: object) -> str | None:
-    """Why the texts do not fit into the model's positions, if that is so."""
-    config, tokenizer = getattr(getattr(pipe, "model", None), "config", None), getattr(pipe, "tokenizer", None)
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    if tokenizer is None or not isinstance(limit, int):
-        return None
-    longest = max((len(tokenizer(text)["input_ids"]) for text in _texts(inputs)), default=0)
-    return f"the text has {longest} tokens, the model takes {limit}: shorten it" if longest >= limit else None
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
-
-
-def decode_audio_without_ffmpeg() -> None:
-    """Give the audio pipelines that are loaded libsndfile where the ffmpeg that they would start is missing."""
-    if shutil.which("ffmpeg"):
-        return
-    for task in ("automatic_speech_recognition", "audio_classification", "zero_shot_audio_classification"):
-        module = sys.modules.get(f"transformers.pipelines.{task}")
-        if module is not None:
-            module.ffmpeg_read = audio.waveform  # type: ignore[attr-defined]

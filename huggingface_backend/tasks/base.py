@@ -47,6 +47,8 @@ class Task(ABC):
     """Whether those outputs have an entry a token, (rows, tokens, …)."""
     offsets = False
     """Whether encodings need to know which characters a token came from, which costs a little."""
+    cutting: ClassVar[str] = ""
+    """Parameters that cut what is too long, as JSON, for the message that refuses it; empty where there are none."""
     encodes = False
     """Whether `call` encodes texts itself; then one with very long texts gets a thread of its own."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from huggingface_backend.errors import InvalidInput, describe
-from huggingface_backend.tasks.base import Call, Task, as_texts
+from huggingface_backend.tasks.base import Call, Task, as_texts, only
 from huggingface_backend.tokenization import Text, TokenizeOptions
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ NAME = "feature-extraction"
 
 
 class FeatureExtraction(Task):
-    """Inputs: a text or a list of texts. Answer: `[tokens × hidden]` a text, in one more list each.
-
-    Parameters the pipeline does not know are ignored, because it ignores them too.
-    """
+    """Inputs: a text or a list of texts. Answer: `[tokens × hidden]` a text, in one more list each."""
 
     per_token = True
+    cutting = '{"truncation": true}'
 
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
+        # A tensor is the same list in JSON.
+        only(parameters, NAME, "tokenize_kwargs", "truncation", "return_tensors")
         texts, single = as_texts(inputs, NAME)
         tokenize = parameters.get("tokenize_kwargs") or {}
         if not isinstance(tokenize, dict):

@@ -51,6 +51,7 @@ class FillMask(Task):
     """Inputs: a text with a mask or several, or a list of such texts; a list of one is answered as its text."""
 
     per_token = True
+    cutting = '{"tokenizer_kwargs": {"truncation": true}}'
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer | None = None) -> None:
         super().__init__(manifest, tokenizer)

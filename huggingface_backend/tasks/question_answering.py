@@ -13,7 +13,7 @@ from tokenizers import Encoding
 from huggingface_backend.errors import InvalidInput, describe
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.tasks.answers import Rules, Window, answers
-from huggingface_backend.tasks.base import Call, Task
+from huggingface_backend.tasks.base import Call, Task, only
 from huggingface_backend.tasks.parameters import flag, whole
 from huggingface_backend.tasks.windows import Encoder
 from huggingface_backend.tokenization import TextTokenizer, TokenizeOptions
@@ -28,6 +28,10 @@ WRAPPERS = ("data", "X")
 LONGEST = 384
 """Tokens of a window where the tokenizer allows as many."""
 STRIDE = 128
+PARAMETERS = (
+    *("align_to_words", "doc_stride", "handle_impossible_answer", "max_answer_len", "max_question_len", "max_seq_len"),
+    *("padding", "top_k", "topk"),
+)
 
 Row = tuple[NDArray[Any], NDArray[Any], Encoding]
 
@@ -43,8 +47,7 @@ class Parameters:
 class QuestionAnswering(Task):
     """Inputs: a question with its context, lists of either in one object, or a list of such objects.
 
-    A long context becomes several rows, windows that overlap. Parameters the pipeline does not know are ignored,
-    because it ignores them too.
+    A long context becomes several rows, windows that overlap.
     """
 
     outputs = ("start_logits", "end_logits")
@@ -60,7 +63,8 @@ class QuestionAnswering(Task):
         self._options = TokenizeOptions()
 
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
-        pairs, single = _pairs(inputs)
+        only(parameters, NAME, *PARAMETERS)
+        pairs, single = questions(inputs)
         top_k = whole(parameters, "top_k", None, least=1)
         rules = Rules(
             top_k or whole(parameters, "topk", 1, least=1),
@@ -136,7 +140,7 @@ class QuestionAnswering(Task):
         self._encoder.pad(windows, length if padding == "max_length" else max(map(len, windows)))
 
 
-def _pairs(inputs: object) -> tuple[list[tuple[str, str]], bool]:
+def questions(inputs: object) -> tuple[list[tuple[str, str]], bool]:
     """`(pairs, single)`: questions with their contexts, and whether one answer is expected and not a list."""
     if isinstance(inputs, dict) and len(inputs) == 1 and next(iter(inputs)) in WRAPPERS:
         (inputs,) = inputs.values()

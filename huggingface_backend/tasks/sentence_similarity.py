@@ -51,7 +51,9 @@ def _sentences(item: object, where: str) -> list[str]:
             for index, sentence in enumerate(sentences):
                 if not isinstance(sentence, str):
                     raise InvalidInput(f"{NAME} compares texts, but {where}.sentences[{index}] is {describe(sentence)}")
-            return [source, *sentences]
+            if sentences:
+                return [source, *sentences]
+            raise InvalidInput(f"{NAME} compares with at least one text, but {where}.sentences is empty")
     raise InvalidInput(
         f'{NAME} takes {{"source_sentence": "…", "sentences": ["…", …]}}, but {where} is {describe(item)}'
     )

@@ -35,6 +35,8 @@ class Parameters:
 class TextClassification(Task):
     """Inputs: a text, `{"text": …, "text_pair": …}`, or a list of either."""
 
+    cutting = '{"truncation": true}'
+
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer | None = None) -> None:
         super().__init__(manifest, tokenizer)
         self._default = default_function(manifest)
@@ -81,7 +83,8 @@ class TextClassification(Task):
         top_k = parameters.get("top_k", "")
         if top_k is None or isinstance(top_k, int):
             return Parameters(function.lower(), top_k, legacy=False, wrap=wrap)
-        if top_k != "" and not isinstance(top_k, str | float):
+        # The pipeline's own default, which may be said aloud.
+        if top_k != "":
             raise InvalidInput(f"top_k must be a whole number or null, not {describe(top_k)}")
         return Parameters(function.lower(), None if all_scores else 1, wrap=wrap)
 

@@ -45,6 +45,8 @@ class TextRanking(Task):
     `truncate` false refuses what is too long; by default it is cut, the longer text of a pair first.
     """
 
+    cutting = '{"truncate": true}'
+
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer | None = None) -> None:
         super().__init__(manifest, tokenizer)
         if manifest.ranking is None:
@@ -84,7 +86,7 @@ class TextRanking(Task):
 
 
 def _answer(texts: Sequence[str], rows: Sequence[NDArray[Any]], parameters: Parameters) -> list[dict[str, object]]:
-    scores = list(ACTIVATIONS[parameters.activation](np.stack(rows)[:, 0])) if rows else []
+    scores = list(ACTIVATIONS[parameters.activation](np.stack(rows)[:, 0]))
     return ranked(texts, scores, with_text=parameters.return_text)
 
 
@@ -111,7 +113,9 @@ def _ranking(item: object, where: str) -> tuple[str, list[str]]:
             for index, text in enumerate(texts):
                 if not isinstance(text, str):
                     raise InvalidInput(f"{NAME} ranks texts, but {where}.texts[{index}] is {describe(text)}")
-            return query, list(texts)
+            if texts:
+                return query, list(texts)
+            raise InvalidInput(f"{NAME} ranks at least one text, but {where}.texts is empty")
     raise InvalidInput(f'{NAME} takes {{"query": "…", "texts": ["…", …]}}, but {where} is {describe(item)}')
 
 

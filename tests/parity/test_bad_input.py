@@ -34,7 +34,7 @@ def bench(refused: Subject, build_bench: BuildBench) -> Bench:
 
 def test_refusals(refused: Subject, bench: Bench) -> None:
     """Each bad request between two good ones."""
-    good = next(case for case in refused.cases if "seed" not in case.parameters)
+    good = min(refused.cases, key=lambda case: "seed" in case.parameters)
     body = good.body()
     alone = ask(bench.handler, [body])[0]
     assert not isinstance(alone, RequestError), alone

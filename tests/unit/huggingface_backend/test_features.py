@@ -26,7 +26,6 @@ CALLS: list[tuple[Any, dict[str, Any]]] = [
     (LONG, {"tokenize_kwargs": {"truncation": True, "max_length": 9}}),
     ("fox", {"tokenize_kwargs": {"padding": "max_length", "max_length": 9}}),
     ("fox", {"tokenize_kwargs": {"add_special_tokens": False}}),
-    ("fox", {"unknown": 1}),
 ]
 
 
@@ -51,9 +50,12 @@ def test_feature_extraction_answers_as_the_pipeline(features: tuple[Path, Any], 
 
 
 def test_feature_extraction_refuses_what_is_too_long(features: tuple[Path, Any], ask: Any) -> None:
-    [outcome] = ask(features[1], [{"inputs": LONG}])
+    outcome, unknown = ask(features[1], [{"inputs": LONG}, {"inputs": "fox", "parameters": {"unknown": 1}}])
     assert isinstance(outcome, InvalidInput)
-    assert "tokens" in str(outcome)
+    assert "tokens, the model takes" in str(outcome)
+    assert '{"truncation": true}' in str(outcome)
+    assert isinstance(unknown, InvalidInput)
+    assert "tokenize_kwargs, truncation, return_tensors; not 'unknown'" in str(unknown)
 
 
 MODES = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]

@@ -291,6 +291,13 @@ class TestReferences:
         with pytest.raises(InvalidInput):
             media.parameters({"images": "https://a/b.png"})
 
+    @pytest.mark.parametrize("kind", ["video", "audio"])
+    def test_what_a_message_names_is_not_opened(self, kind: str) -> None:
+        message = [{"role": "user", "content": [{"type": kind, kind: "https://a/b"}]}]
+        with pytest.raises(InvalidInput, match="--follow-references"):
+            MediaInputs("image-text-to-text", 0, follow=False).inputs(message)
+        assert MediaInputs("image-text-to-text", 0, follow=True).inputs(message) == message
+
     def test_audio_as_text_and_as_numbers(self) -> None:
         media = MediaInputs("automatic-speech-recognition", 16_000, follow=False)
         with io.BytesIO() as out:
