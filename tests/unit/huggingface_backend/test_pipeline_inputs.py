@@ -41,7 +41,7 @@ LONG = " ".join(texts(4, shortest=30, longest=40))
         ("text-generation", "tea", {"early_stopping": 1}, "early_stopping must be one of true, false, never"),
         ("image-to-text", "aGVsbG8=", {"generate_kwargs": {"custom_generate": "x"}}, "generate_kwargs does not take"),
         ("image-to-text", "aGVsbG8=", {"generate_kwargs": {"num_beams": "x"}}, "generate_kwargs.num_beams must be"),
-        ("text-to-audio", "tea", {"forward_params": {"custom_generate": "x"}}, "without chat_template and custom_generate"),
+        ("text-to-audio", "tea", {"forward_params": {"custom_generate": "x"}}, "chat_template and custom_generate"),
         ("translation_en_to_de", 5, {}, "translation takes a text"),
         ("zero-shot-classification", "tea", {}, "candidate_labels"),
         ("zero-shot-classification", "tea", {"candidate_labels": None}, "candidate_labels"),
