@@ -16,14 +16,15 @@ def _sentence_embedding(folder: Path, trust_remote_code: bool) -> Any:
 def _sentence_similarity(folder: Path, trust_remote_code: bool) -> Any:
     from sentence_transformers import SentenceTransformer, util
 
-    from huggingface_backend.tasks.sentence_similarity import groups
+    from huggingface_backend.tasks.base import as_groups
+    from huggingface_backend.tasks.sentence_similarity import KEYS, NAME
 
     model = SentenceTransformer(str(folder), device="cpu", trust_remote_code=trust_remote_code)
 
     def similarity(inputs: object, **parameters: Any) -> Any:
-        asked, single = groups(inputs)
+        asked, single = as_groups(inputs, NAME, *KEYS)
         answers = []
-        for source, *sentences in asked:
+        for source, sentences in asked:
             vectors = model.encode([source, *sentences], **parameters)
             answers.append(util.cos_sim(vectors[:1], vectors[1:])[0].tolist())
         return answers[0] if single else answers
@@ -35,12 +36,13 @@ def _text_ranking(folder: Path, trust_remote_code: bool) -> Any:
     from sentence_transformers import CrossEncoder
     from torch.nn import Identity, Sigmoid
 
-    from huggingface_backend.tasks.text_ranking import ranked, rankings
+    from huggingface_backend.tasks.base import as_groups
+    from huggingface_backend.tasks.text_ranking import KEYS, NAME, ranked
 
     model = CrossEncoder(str(folder), device="cpu", trust_remote_code=trust_remote_code)
 
     def ranking(inputs: object, *, raw_scores: bool | None = None, return_text: bool = False) -> Any:
-        asked, single = rankings(inputs)
+        asked, single = as_groups(inputs, NAME, *KEYS)
         activation = None if raw_scores is None else Identity() if raw_scores else Sigmoid()
         answers = []
         for query, texts in asked:

@@ -113,3 +113,23 @@ def as_texts(inputs: object, task: str) -> tuple[list[str], bool]:
                 raise InvalidInput(f"{task} takes texts, but inputs[{index}] is {describe(item)}")
         return list(inputs), False
     raise InvalidInput(f"{task} takes a text or a list of texts as inputs, not {describe(inputs)}")
+
+
+def as_groups(inputs: object, task: str, one: str, many: str) -> tuple[list[tuple[str, list[str]]], bool]:
+    """`(groups, single)` from `{one: a text, many: texts}` or a list of such objects."""
+    if isinstance(inputs, list | tuple):
+        return [_group(item, f"inputs[{index}]", task, one, many) for index, item in enumerate(inputs)], False
+    return [_group(inputs, "inputs", task, one, many)], True
+
+
+def _group(item: object, where: str, task: str, one: str, many: str) -> tuple[str, list[str]]:
+    if isinstance(item, dict) and set(item) == {one, many}:
+        text, texts = item[one], item[many]
+        if isinstance(text, str) and isinstance(texts, list | tuple):
+            for index, other in enumerate(texts):
+                if not isinstance(other, str):
+                    raise InvalidInput(f"{task} takes texts, but {where}.{many}[{index}] is {describe(other)}")
+            if texts:
+                return text, list(texts)
+            raise InvalidInput(f"{task} takes at least one text, but {where}.{many} is empty")
+    raise InvalidInput(f'{task} takes {{"{one}": "…", "{many}": ["…", …]}}, but {where} is {describe(item)}')

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from huggingface_backend.errors import InvalidInput, describe
+from huggingface_backend.errors import InvalidInput
 from huggingface_backend.tasks.base import Call, Task, as_texts, only
+from huggingface_backend.tasks.parameters import tokenizing
 from huggingface_backend.tokenization import Text, TokenizeOptions
 
 if TYPE_CHECKING:
@@ -27,13 +28,7 @@ class FeatureExtraction(Task):
         # A tensor is the same list in JSON.
         only(parameters, NAME, "tokenize_kwargs", "truncation", "return_tensors")
         texts, single = as_texts(inputs, NAME)
-        tokenize = parameters.get("tokenize_kwargs") or {}
-        if not isinstance(tokenize, dict):
-            raise InvalidInput(f"tokenize_kwargs must be an object, not {describe(tokenize)}")
-        unknown = sorted(set(tokenize) - set(TokenizeOptions.PARAMETERS))
-        if unknown:
-            names = ", ".join(TokenizeOptions.PARAMETERS)
-            raise InvalidInput(f"tokenize_kwargs takes {names}; not {', '.join(map(repr, unknown))}")
+        tokenize = tokenizing(parameters, "tokenize_kwargs")
         if parameters.get("truncation") is not None:
             if "truncation" in tokenize:
                 raise InvalidInput("truncation is given both as a parameter and in tokenize_kwargs")

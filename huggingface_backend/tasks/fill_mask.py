@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from huggingface_backend.errors import EntryError, InvalidInput, describe
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.tasks.base import Call, Task, as_texts, only
-from huggingface_backend.tasks.parameters import whole
+from huggingface_backend.tasks.parameters import tokenizing, whole
 from huggingface_backend.tasks.scores import softmax
 from huggingface_backend.tasks.windows import Encoder
 from huggingface_backend.tokenization import Text, TextTokenizer, TokenizeOptions
@@ -64,13 +64,7 @@ class FillMask(Task):
     def call(self, inputs: object, parameters: Mapping[str, Any]) -> Call:
         only(parameters, NAME, "top_k", "targets", "tokenizer_kwargs")
         texts, single = as_texts(inputs, NAME)
-        tokenize = parameters.get("tokenizer_kwargs") or {}
-        if not isinstance(tokenize, dict):
-            raise InvalidInput(f"tokenizer_kwargs must be an object, not {describe(tokenize)}")
-        unknown = sorted(set(tokenize) - set(TokenizeOptions.PARAMETERS))
-        if unknown:
-            names = ", ".join(TokenizeOptions.PARAMETERS)
-            raise InvalidInput(f"tokenizer_kwargs takes {names}; not {', '.join(map(repr, unknown))}")
+        tokenize = tokenizing(parameters, "tokenizer_kwargs")
         options = TokenizeOptions.from_parameters(tokenize, self._facts)
         checked = Parameters(whole(parameters, "top_k", TOP_K, least=0), self._targets(parameters.get("targets")))
         return Call([Text(text) for text in texts], options, single or len(texts) == 1, checked)

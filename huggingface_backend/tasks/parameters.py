@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, overload
 
 from huggingface_backend.errors import InvalidInput, describe
+from huggingface_backend.tokenization import TokenizeOptions
 
 
 @overload
@@ -44,3 +45,15 @@ def whole(parameters: Mapping[str, Any], name: str, default: int | None, *, leas
     if not least <= value < 2**31:
         raise InvalidInput(f"{name} must be at least {least}, not {value}")
     return value
+
+
+def tokenizing(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object of the parameters that `TokenizeOptions` knows."""
+    given = parameters.get(name) or {}
+    if not isinstance(given, dict):
+        raise InvalidInput(f"{name} must be an object, not {describe(given)}")
+    unknown = sorted(set(given) - set(TokenizeOptions.PARAMETERS))
+    if unknown:
+        names = ", ".join(TokenizeOptions.PARAMETERS)
+        raise InvalidInput(f"{name} takes {names}; not {', '.join(map(repr, unknown))}")
+    return given

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huggingface_backend.errors import EntryError, InvalidInput, describe
+from huggingface_backend.errors import EntryError, InvalidInput
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.tasks.base import Call, Item, Task, only
+from huggingface_backend.tasks.base import Call, Item, Task, as_groups, only
 from huggingface_backend.tasks.parameters import flag
 from huggingface_backend.tasks.scores import sigmoid
 from huggingface_backend.tasks.windows import Encoder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from huggingface_backend.batches import Batch
 
 NAME = "text-ranking"
+KEYS = ("query", "texts")
 ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "identity": np.asarray,
     "relu": lambda logits: np.maximum(logits, 0),
@@ -64,7 +65,7 @@ class TextRanking(Task):
         activation = self._ranking.activation if raw is None else "identity" if raw else "sigmoid"
         cut = flag(parameters, "truncate", True)
         side = _side(parameters.get("truncation_direction"), self.manifest.tokenizer.truncation_side)
-        asked, single = rankings(inputs)
+        asked, single = as_groups(inputs, NAME, *KEYS)
         pairs = [(self._ranking.prompt + query, text) for query, texts in asked for text in texts]
         rows: Sequence[Item] = [Text(query, text) for query, text in pairs]
         if cut and self._limit is not None and side == self._other_side:
@@ -97,26 +98,6 @@ def ranked(texts: Sequence[str], scores: Sequence[Any], *, with_text: bool) -> l
         text = {"text": texts[index]} if with_text else {}
         answer.append({"index": index, **text, "score": float(scores[index])})
     return answer
-
-
-def rankings(inputs: object) -> tuple[list[tuple[str, list[str]]], bool]:
-    """`(rankings, single)`: the query and its texts of each of the inputs."""
-    if isinstance(inputs, list | tuple):
-        return [_ranking(item, f"inputs[{index}]") for index, item in enumerate(inputs)], False
-    return [_ranking(inputs, "inputs")], True
-
-
-def _ranking(item: object, where: str) -> tuple[str, list[str]]:
-    if isinstance(item, dict) and set(item) == {"query", "texts"}:
-        query, texts = item["query"], item["texts"]
-        if isinstance(query, str) and isinstance(texts, list | tuple):
-            for index, text in enumerate(texts):
-                if not isinstance(text, str):
-                    raise InvalidInput(f"{NAME} ranks texts, but {where}.texts[{index}] is {describe(text)}")
-            if texts:
-                return query, list(texts)
-            raise InvalidInput(f"{NAME} ranks at least one text, but {where}.texts is empty")
-    raise InvalidInput(f'{NAME} takes {{"query": "…", "texts": ["…", …]}}, but {where} is {describe(item)}')
 
 
 def _side(given: object, default: str) -> str:
