@@ -126,7 +126,7 @@ class Gate:
             figures.append(f"min cosine {self.min_cosine:.6f}")
         if self.label_agreement is not None:
             figures.append(f"label agreement {self.label_agreement:.1%}")
-        return f"{self.verdict} on {self.texts} texts: " + ", ".join(figures)
+        return f"{self.verdict} on {self.texts} examples: " + ", ".join(figures)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Whatever a pipeline answers is let through.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from huggingface_backend.errors import InvalidInput, describe
@@ -61,8 +62,9 @@ def _parameters(
         kind = kinds.get(name)
         if kind is None:
             if known_only:
+                near = "".join(f" (did you mean {close}?)" for close in get_close_matches(name, kinds, 1))
                 known = ", ".join(sorted(kinds))
-                raise InvalidInput(f"{where[:-1] or task} does not take {name!r:.200}; it takes {known}")
+                raise InvalidInput(f"{where[:-1] or task} does not take {name!r:.200}{near}; it takes {known}")
             checked[name] = value
         elif value is None:
             if kind.null:

@@ -251,7 +251,7 @@ def test_a_graph_that_answers_otherwise_does_not_pass(
     stranger = build(tmp_path / "stranger", "bert", num_labels=3, seed=1)
     shutil.copy(convert(stranger).path / "1" / "model.onnx", copy / "model.onnx")
     line = fails(str(copy), cache=tmp_path / "cache")
-    assert "does not answer like PyTorch: failed on 36 texts: max |Δ|" in line
+    assert "does not answer like PyTorch: failed on 36 examples: max |Δ|" in line
     assert "label agreement" in line
 
     strict = Server(str(copy), "--strict", "--cache", str(tmp_path / "cache"), log=tmp_path / "strict.log")

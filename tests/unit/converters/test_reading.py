@@ -119,7 +119,7 @@ def test_the_gate_can_fail() -> None:
     assert verdict("feature-extraction", rows([[1.0, 2.0]]), rows([[1.0, 2.0], [3.0, 4.0]])).verdict == "failed"
     turned = verdict("sentence-embedding", rows([1.0, 0.0]), rows([0.0, 1.0]))
     assert (turned.verdict, turned.min_cosine) == ("failed", 0.0)
-    assert "failed on 1 texts: max |Δ| 1 (tolerance 0.0001), min cosine 0.000000" in turned.describe()
+    assert "failed on 1 examples: max |Δ| 1 (tolerance 0.0001), min cosine 0.000000" in turned.describe()
 
 
 def test_not_a_number_does_not_pass_the_gate() -> None:

@@ -37,6 +37,7 @@ LONG = " ".join(texts(4, shortest=30, longest=40))
         ("text-generation", "tea", {"no_repeat_ngram_size": 10**12}, "a whole number from 0 to 1000"),
         ("text-generation", "tea", {"max_new_tokens": 1.5}, "max_new_tokens must be a whole number"),
         ("text-generation", "tea", {"custom_generate": "someone/evil"}, "does not take 'custom_generate'"),
+        ("text-generation", "tea", {"max_new_token": 3}, r"'max_new_token' \(did you mean max_new_tokens\?\)"),
         ("text-generation", "tea", {"trust_remote_code": True}, "does not take 'trust_remote_code'"),
         ("text-generation", "tea", {"early_stopping": 1}, "early_stopping must be one of true, false, never"),
         ("image-to-text", "aGVsbG8=", {"generate_kwargs": {"custom_generate": "x"}}, "generate_kwargs does not take"),
