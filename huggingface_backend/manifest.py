@@ -13,7 +13,7 @@ from huggingface_backend.script import one_by_one
 FILE = "manifest.json"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
-FORMAT = 2
+FORMAT = 3
 """Raised when an older backend could not read a newer manifest rightly."""
 
 Tier = Literal["fast", "accelerated", "torch", "script"]
