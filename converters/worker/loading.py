@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.errors import ConversionError
 from converters.tasks import read_json
+from converters.worker.protocol import NotFastError
 from huggingface_backend.errors import first_line
 from huggingface_backend.manifest import TokenizerFacts
 
@@ -83,8 +84,8 @@ def save_tokenizer(source: Path, target: Path, trust_remote_code: bool) -> Token
     except Exception as error:
         raise ConversionError(f"missing tokenizer: none loads from {source.name}: {first_line(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ConversionError(
-            f"missing tokenizer: {type(tokenizer).__name__} has no fast version that tokenizer.json could hold"
+        raise NotFastError(
+            f"the tokenizer ({type(tokenizer).__name__}) has no fast version that tokenizer.json could hold"
         )
     tokenizer.backend_tokenizer.save(str(target))
     limit = tokenizer.model_max_length
