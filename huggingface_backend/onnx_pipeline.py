@@ -5,14 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from huggingface_backend import torch_pipeline
+from huggingface_backend.diffusion import on_graphs
 from huggingface_backend.errors import EntryError, RequestError, first_line
 from huggingface_backend.forwards import DRAWS, Forwards
 from huggingface_backend.manifest import Manifest
@@ -80,14 +81,8 @@ class OnnxPipeline(torch_pipeline.TorchPipeline):
         done(RequestError("cancelled by the client", 499) if cancelled() else self._answer(inputs, parameters))
 
     def _build(self, manifest: Manifest, folder: Path) -> Any:
-        try:
+        with _said_in_one_line(manifest.task, folder):
             model = load_model(manifest.task, folder, self._threads)
-        except ImportError as error:
-            raise EntryError(
-                f"{manifest.task} runs with optimum, which the convert extra brings: {first_line(error)}"
-            ) from error
-        except Exception as error:
-            raise EntryError(f"the graphs of {folder} cannot be loaded: {first_line(error)}") from error
         with loading(model):
             return torch_pipeline.build(manifest.task, folder, trust_remote_code=manifest.trust_remote_code)
 
@@ -106,3 +101,26 @@ class OnnxPipeline(torch_pipeline.TorchPipeline):
             if self._on_torch is None:
                 self._on_torch = super()._build(self._manifest, self._folder)
             return self._on_torch(inputs, **parameters)
+
+
+class PaintingGraphs(torch_pipeline.TorchPipeline):
+    """text-to-image on ONNX graphs, which no pipeline of transformers is around: one call after the other."""
+
+    def __init__(self, manifest: Manifest, folder: Path, threads: int = 0) -> None:
+        self._threads = threads
+        super().__init__(manifest, folder)
+
+    def _build(self, manifest: Manifest, folder: Path) -> Any:
+        with _said_in_one_line(manifest.task, folder):
+            return on_graphs(folder, self._threads)
+
+
+@contextmanager
+def _said_in_one_line(task: str, folder: Path) -> Iterator[None]:
+    """What keeps graphs from being loaded, as an EntryError."""
+    try:
+        yield
+    except ImportError as error:
+        raise EntryError(f"{task} runs with optimum, which the convert extra brings: {first_line(error)}") from error
+    except Exception as error:
+        raise EntryError(f"the graphs of {folder} cannot be loaded: {first_line(error)}") from error

@@ -74,13 +74,11 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
         from huggingface_backend.torch_pipeline import TorchPipeline
 
         return TorchPipeline(manifest, folder, follow=runtime.follow_references)
-    if manifest.tier == "accelerated" and manifest.task == "text-to-image":
-        from huggingface_backend.torch_pipeline import PaintingGraphs
-
-        return PaintingGraphs(manifest, folder, runtime.threads)
     if manifest.tier == "accelerated":
-        from huggingface_backend.onnx_pipeline import OnnxPipeline
+        from huggingface_backend.onnx_pipeline import OnnxPipeline, PaintingGraphs
 
+        if manifest.task == "text-to-image":
+            return PaintingGraphs(manifest, folder, runtime.threads)
         return OnnxPipeline(manifest, folder, runtime.threads, follow=runtime.follow_references, report=report)
     from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Engine
     from huggingface_backend.session import Session

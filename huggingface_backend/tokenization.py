@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,12 +82,8 @@ class TextTokenizer:
         if options != self._state:
             self._configure(options)
         inputs = [item.text if item.pair is None else (item.text, item.pair) for item in texts]
-        try:
-            run = self._tokenizer.encode_batch if offsets else self._tokenizer.encode_batch_fast
-            encodings: list[Encoding] = run(inputs, add_special_tokens=options.add_special_tokens)
-        except TypeError as error:
-            # The inputs are str, so what does not convert has lone surrogates, which JSON can carry.
-            raise InvalidInput("a text is not valid Unicode") from error
+        run = self._tokenizer.encode_batch if offsets else self._tokenizer.encode_batch_fast
+        encodings = encoded(run, inputs, add_special_tokens=options.add_special_tokens)
         if options.pad_to or options.pad_to_multiple_of:
             self._pad(encodings, options)
         return encodings
@@ -99,16 +95,10 @@ class TextTokenizer:
 
     def _pad(self, encodings: list[Encoding], options: TokenizeOptions) -> None:
         """Pad each row by itself: the tokenizer's own padding would look at the longest of the batch."""
-        facts, multiple = self._facts, options.pad_to_multiple_of or 1
+        multiple = options.pad_to_multiple_of or 1
         for encoding in encodings:
             length = max(options.pad_to or 0, len(encoding))
-            encoding.pad(
-                -(-length // multiple) * multiple,
-                direction=facts.padding_side,
-                pad_id=facts.pad_token_id,
-                pad_type_id=facts.pad_token_type_id,
-                pad_token=facts.pad_token or "",
-            )
+            pad(encoding, -(-length // multiple) * multiple, self._facts)
 
     def _configure(self, options: TokenizeOptions) -> None:
         facts, tokenizer = self._facts, self._tokenizer
@@ -124,6 +114,26 @@ class TextTokenizer:
         except (ValueError, OverflowError) as error:
             raise InvalidInput(str(error)) from error
         self._state = options
+
+
+def encoded(run: Callable[..., list[Encoding]], texts: Sequence[Any], **options: Any) -> list[Encoding]:
+    """What one of a tokenizer's methods makes of texts; InvalidInput for one that is not Unicode."""
+    try:
+        return run(texts, **options)
+    except TypeError as error:
+        # The inputs are str, so what does not convert has lone surrogates, which JSON can carry.
+        raise InvalidInput("a text is not valid Unicode") from error
+
+
+def pad(encoding: Encoding, length: int, facts: TokenizerFacts) -> None:
+    """Pad in place, as the model's tokenizer pads."""
+    encoding.pad(
+        length,
+        direction=facts.padding_side,
+        pad_id=facts.pad_token_id,
+        pad_type_id=facts.pad_token_type_id,
+        pad_token=facts.pad_token or "",
+    )
 
 
 def _choice(parameters: Mapping[str, Any], name: str, allowed: set[str], *, true: str, false: str) -> str | None:

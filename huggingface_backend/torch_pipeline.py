@@ -63,22 +63,6 @@ class TorchPipeline:
             return self._failures.blame(error, inputs, parameters)
 
 
-class PaintingGraphs(TorchPipeline):
-    """text-to-image on ONNX graphs, which no pipeline of transformers is around: one call after the other."""
-
-    def __init__(self, manifest: Manifest, folder: Path, threads: int = 0) -> None:
-        self._threads = threads
-        super().__init__(manifest, folder)
-
-    def _build(self, manifest: Manifest, folder: Path) -> Any:  # noqa: ARG002
-        from huggingface_backend.diffusion import on_graphs
-
-        try:
-            return on_graphs(folder, self._threads)
-        except Exception as error:
-            raise EntryError(f"the graphs of {folder} cannot be loaded: {first_line(error)}") from error
-
-
 def build(task: str, folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The pipeline of transformers for a folder, or of the library that has the task. EntryError where none can be."""
     try:

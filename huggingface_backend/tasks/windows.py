@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Encoding, Tokenizer
 
 from huggingface_backend.errors import InvalidInput
 from huggingface_backend.manifest import TokenizerFacts
+from huggingface_backend.tokenization import encoded, pad
 
 
 class Encoder:
@@ -27,7 +28,7 @@ class Encoder:
         """Encodings of texts, of pairs of texts, or of lists of `words`, however long."""
         tokenizer = self._tokenizer()
         tokenizer.no_truncation()
-        return _encode(tokenizer, texts, special, words)
+        return encoded(tokenizer.encode_batch, texts, add_special_tokens=special, is_pretokenized=words)
 
     def windows(
         self,
@@ -48,7 +49,7 @@ class Encoder:
             tokenizer.enable_truncation(length, stride=stride or 0, strategy=strategy, direction=direction)
         except (ValueError, OverflowError) as error:
             raise InvalidInput(str(error)) from error
-        encodings = _encode(tokenizer, texts, True, words)
+        encodings = encoded(tokenizer.encode_batch, texts, is_pretokenized=words)
         return [[encoding, *(() if stride is None else encoding.overflowing)] for encoding in encodings]
 
     def special_tokens(self, *, pair: bool) -> int:
@@ -57,17 +58,10 @@ class Encoder:
 
     def pad(self, encodings: Sequence[Encoding], length: int) -> None:
         """Pad in place, as a request asked for."""
-        facts = self._facts
-        if facts.pad_token is None:
+        if self._facts.pad_token is None:
             raise InvalidInput("this model's tokenizer has no padding token")
         for encoding in encodings:
-            encoding.pad(
-                length,
-                direction=facts.padding_side,
-                pad_id=facts.pad_token_id,
-                pad_type_id=facts.pad_token_type_id,
-                pad_token=facts.pad_token,
-            )
+            pad(encoding, length, self._facts)
 
     def _tokenizer(self) -> Any:
         tokenizer = getattr(self._own, "tokenizer", None)
@@ -89,12 +83,3 @@ def _sibling(backend: Any) -> Any:
         sibling = Tokenizer.from_str(backend.to_str())
         sibling.no_padding()
     return sibling
-
-
-def _encode(tokenizer: Any, texts: Sequence[Any], special: bool, words: bool) -> list[Encoding]:
-    try:
-        encodings: list[Encoding] = tokenizer.encode_batch(texts, add_special_tokens=special, is_pretokenized=words)
-    except TypeError as error:
-        # The inputs are str, so what does not convert has lone surrogates, which JSON can carry.
-        raise InvalidInput("a text is not valid Unicode") from error
-    return encodings
