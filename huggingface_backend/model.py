@@ -5,6 +5,7 @@ An entry's `1/model.py` is one import of `TritonPythonModel` from here.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -36,6 +37,9 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the entry; a failure is a TritonModelException of one line, which fails the load."""
         logging.basicConfig(handlers=[_TritonLog()], level=logging.INFO, force=True)
+        # A script's forked child has copies of Triton's objects. Collected there, they would free the shared memory of
+        # this process a second time, and both it and tritonserver would crash.
+        os.register_at_fork(after_in_child=gc.freeze)
         name = args["model_name"]
         lifeline.announce(name)
         parameters = {
@@ -64,6 +68,21 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> None:
         """Hand the requests over. Each is answered through its own sender, most of them after this returns."""
+        batch, replies = self._take(requests)
+        # A script that keeps a traceback keeps this frame; it must not keep Triton's requests and their shared memory.
+        del requests
+        try:
+            self._handler.handle(batch)
+        except Exception:
+            # A fault of ours. It must not leave execute(), which would end all of tritonserver with it.
+            logger.exception("unexpected failure")
+            for reply in replies:
+                reply.fail(ModelError("unexpected failure in the server; see its log"))
+
+    def finalize(self) -> None:
+        self._handler.close()
+
+    def _take(self, requests: list[Any]) -> tuple[list[tuple[Request, Respond]], list[_Reply]]:
         batch: list[tuple[Request, Respond]] = []
         replies = []
         for request in requests:
@@ -76,16 +95,7 @@ class TritonPythonModel:
                     batch.append((self._read(rows, index, reply), respond))
                 except RequestError as error:
                     respond(error)
-        try:
-            self._handler.handle(batch)
-        except Exception:
-            # A fault of ours. It must not leave execute(), which would end all of tritonserver with it.
-            logger.exception("unexpected failure")
-            for reply in replies:
-                reply.fail(ModelError("unexpected failure in the server; see its log"))
-
-    def finalize(self) -> None:
-        self._handler.close()
+        return batch, replies
 
     def _read(self, rows: _Rows, index: int, reply: _Reply) -> Request:
         try:

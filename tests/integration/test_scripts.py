@@ -241,3 +241,43 @@ def test_a_second_death_is_the_culprits_alone(
         assert "died twice" in deadly.json()["message"]
         assert {answer.status_code for answer in others} == {200}, [a.text for a in others if a.status_code != 200]
     assert server.metric("triton_hf_retries") >= 3
+
+
+FORKING = """
+import gc
+import multiprocessing
+
+
+def model_fn(model_dir):
+    return None
+
+
+def predict_fn(data, model):
+    gc.disable()  # what is kept in a cycle stays until the child collects it
+    if data["inputs"] == "keep":
+        try:
+            raise ValueError
+        except ValueError as error:
+            error.itself = error
+            return None
+    child = multiprocessing.get_context("fork").Process(target=gc.collect)
+    child.start()
+    child.join()
+    return child.exitcode
+"""
+
+
+def test_a_forked_child_frees_nothing_of_its_parents(convert: Any, tmp_path: Path) -> None:
+    """Its collector finds requests that tracebacks kept alive, whose memory is shared with tritonserver."""
+    (tmp_path / "model" / "code").mkdir(parents=True)
+    (tmp_path / "model" / "code" / "inference.py").write_text(FORKING)
+    server = Server(
+        str(convert(tmp_path / "model", task="fill-mask").path), "--instances", "1", log=tmp_path / "serve.log"
+    ).wait()
+    try:
+        for _ in range(20):
+            assert server.post({"inputs": "keep"}).json() is None
+            assert server.post({"inputs": "fork"}).json() == 0
+        assert server.metric("triton_hf_restarts") == 0
+    finally:
+        server.stop()
