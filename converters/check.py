@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from converters import entry, layout
+from converters import layout, ready
 from converters.code import submitted_folder
 from converters.convert import Options
 from converters.importing import import_script
@@ -17,7 +17,7 @@ from converters.peek import View, look
 from converters.plan import Ask, Plan, instances, plan
 from converters.progress import Progress
 from converters.requirements import Opinion, judge, read
-from huggingface_backend.manifest import Manifest
+from converters.tasks import canonical
 from huggingface_backend.script import CODE, COMPAT
 
 _MODULES_OF = {
@@ -80,10 +80,10 @@ def check(
 
     With `run_script` the requirements are installed into the cache and the script is imported, in a child process.
     """
-    given = Path(source).expanduser()
-    if entry.is_entry(given):
-        return _of_entry(source, Manifest.read(given / entry.VERSION))
     with look(source, cache, progress, revision, token, whole_code=run_script) as view:
+        converted = ready.find(view.folder) if view.trusted else None
+        if converted is not None:
+            return _of_entry(source, view, converted, options)
         code, ignored = submitted_folder(options.submit_directory, view.folder if view.kind == "folder" else None)
         report = Report(source, view.kind, len(view.files))
         report.notes += [ignored] if ignored else []
@@ -117,17 +117,22 @@ def check(
         return report
 
 
-def _of_entry(source: str, manifest: Manifest) -> Report:
+def _of_entry(source: str, view: View, found: Path, options: Options) -> Report:
+    manifest = ready.manifest(found, None if options.task is None else canonical(options.task))
+    beside = [manifest.gate.describe()] if manifest.tier in ("fast", "accelerated") else []
+    where = found.relative_to(view.folder)
     return Report(
         source,
-        "entry that was converted before",
+        f"{'an archive of an ' if view.kind == 'archive' else ''}entry that was converted before",
+        len(view.files),
         task=manifest.task,
         task_reason="in its manifest",
         tier=manifest.tier,
         reasons=list(manifest.notes),
         hooks=[_unread(name) for name in manifest.hooks],
         instances=instances(manifest.tier, manifest.hooks, _cores()),
-        notes=[manifest.gate.describe()] if manifest.tier in ("fast", "accelerated") else [],
+        problems=list(ready.missing(manifest, {Path(name) for name in view.files}, where)),
+        notes=[*beside, *ready.notes(found)],
     )
 
 

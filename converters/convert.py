@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import platform
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from converters import entry, packages
+from converters import entry, packages, ready
 from converters.code import normal_program, submitted_folder
 from converters.digest import Digests, walk
 from converters.errors import ConversionError, GateError
@@ -24,7 +23,7 @@ from converters.progress import Progress
 from converters.sources import Folder, Source, resolve
 from converters.tasks import canonical
 from converters.worker import protocol
-from huggingface_backend.manifest import FORMAT, Gate, Manifest, TokenizerFacts
+from huggingface_backend.manifest import FORMAT, PLATFORM, Gate, Manifest, TokenizerFacts, platform_tag
 from huggingface_backend.script import CODE, PACKAGES, PROGRAM
 
 logger = logging.getLogger(__name__)
@@ -95,9 +94,11 @@ class Converter:
         if options.task is not None:
             options = replace(options, task=canonical(options.task))
         options = replace(options, program=normal_program(options.program))
-        given = Path(source).expanduser()
-        if entry.is_entry(given):
-            return Artifact(given, Manifest.read(given / entry.VERSION), given.resolve().name, cached=True)
+        found = _ready(source)
+        if found is not None:
+            for note in ready.notes(found):
+                progress.note(note)
+            return Artifact(found, ready.manifest(found, options.task), found.resolve().name, cached=True)
         resolved = resolve(source, self._cache, revision, token)
         code, ignored = submitted_folder(
             options.submit_directory, resolved.path if isinstance(resolved, Folder) else None
@@ -130,7 +131,7 @@ class Converter:
             "options": asdict(replace(options, submit_directory=None)),
             "code": None if code is None else Digests(self._cache / "digests.json").of(Path(code)),
             "versions": _versions(),
-            "python": platform.python_version_tuple()[:2],
+            "platform": platform_tag(),
             "format": FORMAT,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
@@ -140,8 +141,10 @@ class Converter:
         requirements = target / entry.VERSION / CODE / REQUIREMENTS
         if not requirements.is_file():
             return True
-        installed = Manifest.read(target / entry.VERSION).versions.get(REQUIREMENTS)
-        return installed in (None, packages.digest(requirements, self._cache))
+        manifest = Manifest.read(target / entry.VERSION)
+        if manifest.key != target.name:
+            return True  # it came in an archive, converted elsewhere
+        return manifest.versions.get(REQUIREMENTS) in (None, packages.digest(requirements, self._cache))
 
     def _make(
         self, source: str, resolved: Source, options: Options, progress: Progress, cancelled: Event | None
@@ -159,9 +162,16 @@ class Converter:
                         entry.being_written(target) as unfinished,
                         resolved.folder(unfinished.parent, progress) as folder,
                     ):
-                        _Conversion(
-                            resolved, folder, unfinished, options, key, source, progress, self._cache, cancelled
-                        ).run()
+                        # Whoever wrote an entry wrote code that runs: one from the Hub is a model like any other.
+                        found = ready.find(folder) if resolved.trusted else None
+                        if found is not None:
+                            progress.note(f"{source} holds an entry that was converted before")
+                            ready.manifest(found, options.task)
+                            ready.adopt(found, unfinished)
+                        else:
+                            _Conversion(
+                                resolved, folder, unfinished, options, key, source, progress, self._cache, cancelled
+                            ).run()
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConversionError(f"the conversion cannot be written to {self._cache}: {reason}") from error
@@ -184,7 +194,7 @@ class _Conversion:
         """Fill the target; whatever is raised leaves nothing behind, because the caller drops the target."""
         decided = self._plan()
         version_folder = entry.stamp(self.target)
-        versions = _versions()
+        versions = {**_versions(), PLATFORM: platform_tag()}
         if decided.requirements is not None:
             # Before the export: what cannot be installed should be known soon.
             target = version_folder / PACKAGES
@@ -207,7 +217,7 @@ class _Conversion:
             versions=versions,
         )
         parameters = {} if self.options.program == PROGRAM else {"program": self.options.program}
-        entry.write_config(self.target, parameters)
+        entry.write_config(self.target, parameters, decoupled=manifest.streams)
         # The manifest comes last: an entry without it is not one.
         manifest.write(version_folder)
 
@@ -254,6 +264,15 @@ class _Conversion:
             gate=Gate(reason="no graph was made"),
             notes=decided.reasons,
         )
+
+
+def _ready(source: str) -> Path | None:
+    """The entry in a folder, if that is what the source is."""
+    given = Path(source).expanduser()
+    try:
+        return ready.find(given) if given.is_dir() else None
+    except OSError as error:
+        raise ConversionError(f"{source} cannot be read: {error.strerror}") from error
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:

@@ -20,12 +20,17 @@ CONFIG = "config.pbtxt"
 VERSION = "1"
 
 
-def write_config(entry: Path, parameters: dict[str, str]) -> None:
-    """config.pbtxt: the template's, with the batch size and these parameters, through Triton's own protobuf."""
+def write_config(entry: Path, parameters: dict[str, str], *, decoupled: bool = False) -> None:
+    """config.pbtxt: the template's, with the batch size and these parameters, through Triton's own protobuf.
+
+    `decoupled` lets a request have several responses.
+    """
     from tritonclient.grpc import model_config_pb2
 
     config = text_format.Parse((TEMPLATE / CONFIG).read_text("utf-8"), model_config_pb2.ModelConfig())
     config.max_batch_size = MAX_BATCH_SIZE
+    if decoupled:
+        config.model_transaction_policy.decoupled = True
     for name, value in sorted(parameters.items()):
         config.parameters[name].string_value = value
     (entry / CONFIG).write_text(text_format.MessageToString(config), "utf-8")

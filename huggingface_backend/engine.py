@@ -19,7 +19,7 @@ from typing import Any
 
 from huggingface_backend.batches import shape
 from huggingface_backend.errors import InvalidInput, ModelError, RequestError, first_line
-from huggingface_backend.messages import Done, never
+from huggingface_backend.messages import Done, Tell, never
 from huggingface_backend.rows import Pending, Row, cut, encode
 from huggingface_backend.session import Session
 from huggingface_backend.tasks.base import Task
@@ -54,13 +54,15 @@ class Engine:
         tokenizer: Callable[[], TextTokenizer] | None = None,
         token_budget: int = DEFAULT_TOKEN_BUDGET,
         when_idle: Callable[[], None] = lambda: None,
+        rows_per_run: int = 0,
     ) -> None:
         """`tokenizer` makes one more: giant texts get their own, because a tokenizer holds the state of its last call.
 
         `when_idle` is called from the engine's thread when nothing came for `IDLE` seconds, and at least every
-        `BUSY` seconds while something does.
+        `BUSY` seconds while something does. A run of the graph has `rows_per_run` rows at most, where that is not 0.
         """
         self._task, self._session, self._budget = task, session, task.budget(token_budget)
+        self._rows = rows_per_run
         self._make_tokenizer = tokenizer
         self._giants = ThreadPoolExecutor(1, "giants")
         self._giants_tokenizer: TextTokenizer | None = None
@@ -72,7 +74,12 @@ class Engine:
         self._thread.start()
 
     def submit(
-        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+        self,
+        inputs: object,
+        parameters: Mapping[str, Any],
+        done: Done,
+        cancelled: Callable[[], bool] = never,
+        tell: Tell | None = None,  # noqa: ARG002
     ) -> None:
         """Hand over a call; `done` gets its answer or its RequestError, now or later, from this thread or another.
 
@@ -174,7 +181,8 @@ class Engine:
             self._isolate(group, lambda rows: encode(rows, self._task.tokenizer, offsets=self._task.offsets))
         ready = [row for row in wave if row.ready is not None and self._fits(row)]
         ready.sort(key=lambda row: (row.length, shape(row.ready)))
-        for batch in cut(ready, self._budget, equal_shapes=self._task.manifest.tokenizer.pad_token is None):
+        alike = self._task.manifest.tokenizer.pad_token is None
+        for batch in cut(ready, self._budget, equal_shapes=alike, most=self._rows):
             self._isolate(batch, self._infer)
 
     def _encode_giant(self, row: Row) -> None:

@@ -13,14 +13,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from typing import Any
 
+from huggingface_backend.forward_row import Row
+from huggingface_backend.generation import CALLER, watch
 from huggingface_backend.manifest import Batching
-from huggingface_backend.sampling import Draws
+from huggingface_backend.sampling import DRAWS
 from huggingface_backend.session import Counters
+from huggingface_backend.sharing import Sharing, shows_padding
 
 logger = logging.getLogger(__name__)
 
@@ -31,29 +33,19 @@ MAX_GENERATING_ROWS = 32
 GATHER = 0.005
 """Seconds in which the clients just answered may ask again, after a generation: who comes late waits for all of it."""
 
-DRAWS: ContextVar[Draws | None] = ContextVar("draws", default=None)
-"""The random numbers of the call that a thread runs, where it asked for its own (`seed`)."""
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    inputs: Any
-    params: dict[str, Any]
-    key: object
-    """Rows of equal keys may share a batch; None for one that must be alone."""
-    draws: Draws | None = None
-    result: Future[Any] = field(default_factory=Future)
-
 
 class Forwards:
     """The forward pass of one pipeline, from a thread of its own. Patches the pipeline's ways to it."""
 
-    def __init__(self, pipe: Any, batching: Batching, report: Callable[[Counters], None]) -> None:
-        self._pipe, self._batching, self._report = pipe, batching, report
+    def __init__(self, pipe: Any, batching: Batching, report: Callable[[Counters], None], most: int = 0) -> None:
+        """A pass has `most` rows at most, where that is not 0."""
+        self._pipe, self._report = pipe, report
         self._counters = Counters()
         self._forward: Callable[..., Any] = pipe.forward
         self._generates = bool(pipe.model.can_generate())
+        self._most = most or (MAX_GENERATING_ROWS if self._generates else MAX_ROWS)
         self._decoder_only = self._generates and not getattr(pipe.model.config, "is_encoder_decoder", False)
+        self._sharing = Sharing(pipe, batching, generates=self._generates, decoder_only=self._decoder_only)
         self._chunks = _chunks(pipe)
         # A fast tokenizer cannot be used by two threads while its truncation is being changed.
         lock = threading.RLock()
@@ -62,12 +54,14 @@ class Forwards:
         pipe.run_single = self._run_single
         pipe.get_iterator = self._get_iterator
         self._lock = lock
+        self._running: list[Row] = []
+        watch(pipe.model, lambda: self._running)
         self.open = threading.Event()
         """Cleared, no batch is begun: rows gather until it is set."""
         self.open.set()
         self.gathered = 0
         """Calls that have put all of their rows into the queue."""
-        self._inbox: queue.SimpleQueue[_Row | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="forwards", daemon=True)
         self._thread.start()
 
@@ -95,7 +89,7 @@ class Forwards:
         postprocess_params: Mapping[str, Any],
     ) -> Iterator[Any]:
         """The answer to each input, in order; all of their rows are in the queue before the first is waited for."""
-        alone = _shows_padding(postprocess_params)
+        alone = shows_padding(postprocess_params)
         waiting = [
             [self._submit(row, forward_params, alone=alone) for row in self._rows_of(item, preprocess_params)]
             for item in inputs
@@ -103,7 +97,9 @@ class Forwards:
         with self._lock:
             self.gathered += 1
         for rows in waiting:
-            outputs = [row.result() for row in rows]
+            for row in rows:
+                row.follow()
+            outputs = [row.result.result() for row in rows]
             for output in outputs:
                 if self._chunks and isinstance(output, dict):
                     output.pop("is_last", None)
@@ -114,57 +110,39 @@ class Forwards:
             made = self._preprocess(item, **preprocess_params)
             return list(made) if self._chunks else [made]
 
-    def _submit(self, inputs: Any, params: Mapping[str, Any], *, alone: bool) -> Future[Any]:
+    def _submit(self, inputs: Any, params: Mapping[str, Any], *, alone: bool) -> Row:
         draws = DRAWS.get()
         params = {name: dict(value) if isinstance(value, dict) else value for name, value in params.items()}
-        together = self._batching != "none" and draws is None and not alone and hasattr(inputs, "items")
-        together = together and not self._loses_sequences(params)
-        row = _Row(inputs, params, self._key(inputs, params) if together else None, draws)
+        key = self._sharing.key(inputs, params, alone=alone or draws is not None)
+        row = Row(inputs, params, key, draws, CALLER.get(), self._ends_early(params))
         self._inbox.put(row)
-        return row.result
+        return row
 
-    def _key(self, inputs: Any, params: Mapping[str, Any]) -> object:
-        padded = self._batching == "padded" and not (self._decoder_only and self._counts_padding(params))
-        shapes = [
-            (name, _told(value)) if name in _SHARED or type(value) is int else (name, *_shape(value, padded=padded))
-            for name, value in sorted(inputs.items())
-        ]
-        return repr((shapes, sorted((name, _told(value)) for name, value in params.items())))
-
-    def _loses_sequences(self, params: Mapping[str, Any]) -> bool:
-        """Whether the pipeline gives several sequences a row without saying which row they are of."""
-        if not self._generates or hasattr(self._pipe, "check_inputs") or self._decoder_only:
+    def _ends_early(self, params: Mapping[str, Any]) -> bool:
+        """Whether a row's output is nothing but its ids."""
+        if self._pipe.task != "text-generation":
             return False
-        inner = params.get("generate_kwargs")
-        chosen = {**params, **inner} if isinstance(inner, dict) else params
-        config = chosen.get("generation_config") or self._pipe.generation_config
-        return bool(chosen.get("num_return_sequences", getattr(config, "num_return_sequences", 1)) != 1)
-
-    def _counts_padding(self, params: Mapping[str, Any]) -> bool:
-        """Whether these parameters count or look at the prompt's tokens, and so at the padding in front of it."""
         config = params.get("generation_config") or self._pipe.generation_config
-        chosen = {name: params.get(name, getattr(config, name, None)) for name in (*_NEUTRAL, "max_new_tokens")}
-        if chosen["max_new_tokens"] is None:
-            return True
-        return any(chosen[name] not in (None, neutral) for name, neutral in _NEUTRAL.items())
+        return not params.get("return_dict_in_generate", config.return_dict_in_generate)
 
     def _loop(self) -> None:
-        waiting: list[_Row] = []
+        waiting: list[Row] = []
         while self._receive(waiting):
             if not self.open.is_set():
                 self.open.wait()
                 continue
             first = waiting[0]
-            limit = 1 if first.key is None else MAX_GENERATING_ROWS if self._generates else MAX_ROWS
+            limit = 1 if first.key is None else self._most
             batch = [row for row in waiting if row is first or (first.key is not None and row.key == first.key)][:limit]
             taken = set(map(id, batch))
             waiting = [row for row in waiting if id(row) not in taken]
-            self._run(batch)
+            self._run([row for row in batch if not row.gone()])
+            self._counters.cancelled += sum(row.left for row in batch)
             self._report(self._counters)
             if self._generates:
                 time.sleep(GATHER)
 
-    def _receive(self, waiting: list[_Row]) -> bool:
+    def _receive(self, waiting: list[Row]) -> bool:
         """Take what came in, waiting for something if there is nothing to do; False when it ends."""
         while True:
             try:
@@ -173,34 +151,45 @@ class Forwards:
                 return True
             if row is None:
                 for left in waiting:
-                    left.result.cancel()
+                    left.end(error=CancelledError())
                 return False
             waiting.append(row)
 
-    def _run(self, rows: list[_Row]) -> None:
+    def _run(self, rows: list[Row]) -> None:
+        if not rows:
+            return
         self._counters.runs += 1
         self._counters.rows += len(rows)
+        # Before its end, which some rows do not wait for.
+        self._report(self._counters)
+        self._running = rows
+        for row in rows:
+            row.prompt = None  # of a batch that failed
         try:
             outputs = self._together(rows) if len(rows) > 1 else [self._alone(rows[0])]
         except Exception as error:  # whatever a model raises belongs to one row
-            if len(rows) == 1:
-                rows[0].result.set_exception(error)
-                return
-            logger.info("a batch of %d failed: trying its rows one by one: %s", len(rows), error)
-            for row in rows:
+            # What a client has read of a text cannot be written again.
+            for row in rows if len(rows) == 1 else [row for row in rows if row.streamed and row.prompt is not None]:
+                row.end(error=error)
+            left = [row for row in rows if not row.result.done()]
+            if left:
+                logger.info("a batch of %d failed: trying its rows one by one: %s", len(rows), error)
+            for row in left:
                 self._run([row])
         else:
             for row, output in zip(rows, outputs, strict=True):
-                row.result.set_result(output)
+                row.end(output)
+        finally:
+            self._running = []
 
-    def _alone(self, row: _Row) -> Any:
+    def _alone(self, row: Row) -> Any:
         inputs = copy.copy(row.inputs)
         if row.draws is None:
             return self._forward(inputs, **row.params)
         with row.draws:
             return self._forward(inputs, **row.params)
 
-    def _together(self, rows: list[_Row]) -> list[Any]:
+    def _together(self, rows: list[Row]) -> list[Any]:
         from transformers.pipelines.base import pad_collate_fn
         from transformers.pipelines.pt_utils import PipelineIterator
 
@@ -229,55 +218,6 @@ class _Padding:
     def of(cls, pipe: Any, *, left: bool) -> _Padding:
         pad = pipe.tokenizer.pad_token_id
         return cls(0 if pad is None else pad, "left" if left else pipe.tokenizer.padding_side)
-
-
-_NEUTRAL = {
-    "encoder_no_repeat_ngram_size": 0,
-    "encoder_repetition_penalty": 1.0,
-    "guidance_scale": 1.0,
-    "min_length": 0,
-    "no_repeat_ngram_size": 0,
-    "prompt_lookup_num_tokens": None,
-    "repetition_penalty": 1.0,
-    "sequence_bias": None,
-    "bad_words_ids": None,
-    "penalty_alpha": None,
-    "dola_layers": None,
-}
-"""Generation parameters that see the prompt's tokens, each with the value that does nothing."""
-
-
-_SHARED = frozenset({"candidate_labels", "text_inputs"})
-"""Inputs of which a pass has one for all rows."""
-
-
-def _shows_padding(postprocess_params: Mapping[str, Any]) -> bool:
-    """Whether an answer would hold the padding behind a row that ended before its neighbours."""
-    kind = postprocess_params.get("return_type")
-    return (
-        bool(postprocess_params.get("return_tensors"))
-        or getattr(kind, "name", "") == "TENSORS"
-        or postprocess_params.get("skip_special_tokens") is False
-    )
-
-
-def _shape(value: Any, *, padded: bool) -> tuple[Any, ...]:
-    """What must be equal of an input in one batch: its axes, without those that padding makes equal."""
-    shape = getattr(value, "shape", None)
-    if shape is None:
-        return (type(value).__name__,)
-    return (len(shape), *(shape[2:] if padded and len(shape) == 2 else shape))
-
-
-def _told(value: Any) -> Any:
-    """A parameter's value, in words if it is plain, else by its identity."""
-    if isinstance(value, Mapping):
-        return sorted((str(name), _told(item)) for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return repr(value) if isinstance(value, str | int | float | bool | type(None)) else id(value)
 
 
 def _chunks(pipe: Any) -> bool:

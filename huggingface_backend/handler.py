@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from huggingface_backend import decoder_encoder
-from huggingface_backend.errors import ModelError, RequestError, UnsupportedType
+from huggingface_backend.errors import InvalidInput, ModelError, RequestError, UnsupportedType
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.media_types import CSV, media_type
-from huggingface_backend.messages import Request, Respond, Response, split
+from huggingface_backend.messages import Done, Request, Respond, Response, Tell, split, wants_stream
 from huggingface_backend.predictor import Predictor
+from huggingface_backend.streaming import EventStream
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +31,30 @@ class Handler:
         """Take a batch of requests; each is answered as soon as it is done, most of them after this returns."""
         assert self._predictor is not None  # noqa: S101
         for request, respond in requests:
+            tell: Tell | None = None
+            done: Done
             try:
-                decoder_encoder.writable(request.accept)
-                inputs, parameters = split(decode(request, self.manifest.task))
+                data = decode(request, self.manifest.task)
+                if wants_stream(data):
+                    stream = EventStream(self._pieces(request), respond, request.accept)
+                    tell, done = stream.token, stream.finish
+                else:
+                    decoder_encoder.writable(request.accept)
+                    done = partial(_finish, respond, request.accept)
+                inputs, parameters = split(data)
             except RequestError as error:
                 respond(error)
             except Exception:
                 respond(unexpected())
             else:
-                done = partial(_finish, respond, request.accept)
-                self._predictor.submit(inputs, parameters, done, request.cancelled)
+                self._predictor.submit(inputs, parameters, done, request.cancelled, tell)
+
+    def _pieces(self, request: Request) -> Callable[[Response], None]:
+        if not self.manifest.streams:
+            raise InvalidInput(f"this {self.manifest.task} model does not stream: leave stream out")
+        if request.piece is None:
+            raise InvalidInput("a stream needs a decoupled entry and a request of one row")
+        return request.piece
 
     def close(self) -> None:
         if self._predictor is not None:

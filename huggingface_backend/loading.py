@@ -41,7 +41,7 @@ def load(
     folder = folder.resolve()
     script = Script.load(folder, program)
     if script is not None:
-        return ScriptHandler(name, folder, manifest, predictor, script)
+        return ScriptHandler(name, folder, manifest, predictor, script, runtime.batch_size)
     if predictor is None:
         raise EntryError(f"the manifest says that a script brings the model, but there is no code/{program}")
     return Handler(manifest, predictor)

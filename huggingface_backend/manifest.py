@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import platform
+import sys
+import sysconfig
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_backend.errors import EntryError
-from huggingface_backend.script import one_by_one
+from huggingface_backend.script import PACKAGES, one_by_one
 
 FILE = "manifest.json"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
-FORMAT = 3
+FORMAT = 4
 """Raised when an older backend could not read a newer manifest rightly."""
+
+PLATFORM = "platform"
+"""Where among the versions it stands what the entry's packages were installed for."""
 
 Tier = Literal["fast", "accelerated", "torch", "script"]
 """fast: numpy, tokenizers and ONNX Runtime. accelerated: ONNX graphs inside the transformers pipeline. torch: that
@@ -175,17 +181,42 @@ class Manifest:
         """Whether a process of this model answers its requests one after the other."""
         return one_by_one(self.tier, self.hooks)
 
+    def limited(self, tokens: int) -> Manifest:
+        """The same model as if it took no more tokens a row than these."""
+
+        def least(limit: int | None) -> int:
+            return tokens if limit is None else min(limit, tokens)
+
+        return replace(
+            self,
+            max_tokens=least(self.max_tokens),
+            tokenizer=replace(self.tokenizer, model_max_length=least(self.tokenizer.model_max_length)),
+            pooling=self.pooling and replace(self.pooling, max_seq_length=least(self.pooling.max_seq_length)),
+            ranking=self.ranking and replace(self.ranking, max_length=least(self.ranking.max_length)),
+        )
+
+    @property
+    def streams(self) -> bool:
+        """Whether this model can answer token by token, for which its entry is decoupled."""
+        return self.task == "text-generation" and self.tier in ("accelerated", "torch") and not self.hooks
+
     def write(self, folder: Path) -> None:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """The manifest in an entry's version folder; EntryError if it is missing or of another format."""
+        """The manifest in an entry's version folder; EntryError if it is missing, of another format, or brings
+        packages for another Python."""
         path = folder / FILE
         try:
             fields: dict[str, Any] = json.loads(path.read_text("utf-8"))
             if fields["format"] != FORMAT:
                 raise EntryError(f"{path}: format {fields['format']}, this version reads {FORMAT}: convert again")
+            if (folder / PACKAGES).is_dir() and fields["versions"].get(PLATFORM, platform_tag()) != platform_tag():
+                raise EntryError(
+                    f"{folder / PACKAGES} was installed for {fields['versions'][PLATFORM]}, this is {platform_tag()}: "
+                    "convert again here"
+                )
             fields["tokenizer"] = TokenizerFacts(**fields["tokenizer"])
             fields["gate"] = Gate(**fields["gate"])
             fields["labels"] = {int(index): label for index, label in fields["labels"].items()}
@@ -203,6 +234,11 @@ class Manifest:
             raise EntryError(f"{path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise EntryError(f"{path} is not a manifest: {error}") from error
+
+
+def platform_tag() -> str:
+    """What installed packages are for: Python's version and the machine's kind."""
+    return f"{platform.python_implementation()} {sys.version_info[0]}.{sys.version_info[1]} {sysconfig.get_platform()}"
 
 
 def family(task: str) -> str:

@@ -9,6 +9,7 @@ JSON = "application/json"
 CSV = "text/csv"
 NPY = "application/x-npy"
 ANY = "*/*"
+JSON_LINES_TYPES = ("application/jsonlines", "application/x-ndjson", "application/x-jsonlines", "application/jsonl")
 TEXT_TYPES = frozenset({JSON, CSV})
 """Bodies that reach a script as str and not as bytes."""
 

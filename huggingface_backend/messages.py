@@ -17,6 +17,21 @@ def never() -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of a text that is being written."""
+
+    id: int
+    text: str
+    """What it adds to the text; empty while a character is incomplete, and for what the text leaves out."""
+    special: bool
+    last: bool
+
+
+Tell = Callable[[Token], None]
+"""Told a call's tokens as they come, in order and from one thread at a time, before its end."""
+
+
 @dataclass(slots=True)
 class Request:
     body: bytes
@@ -25,6 +40,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     cancelled: Callable[[], bool] = never
     """Whether the client has gone."""
+    piece: Callable[[Response], None] | None = None
+    """Sends a part of a streamed answer, before the last, which goes to `Respond`; None where there can be one only."""
 
 
 @dataclass(slots=True)
@@ -37,6 +54,16 @@ class Response:
 
 Respond = Callable[[Response | RequestError], None]
 """Told a request's end, once, from any thread."""
+
+
+def wants_stream(data: object) -> bool:
+    """Whether decoded data asks for its answer token by token: `"stream": true` beside `inputs`."""
+    if not isinstance(data, dict) or "inputs" not in data:
+        return False
+    stream = data.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise InvalidInput(f"stream must be true or false, not {describe(stream)}")
+    return bool(stream)
 
 
 def split(data: Any) -> tuple[object, Mapping[str, Any]]:

@@ -62,6 +62,8 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(f"{name}: {error}") from None
         except ValueError as error:
             raise pb_utils.TritonModelException(f"{name}: config.pbtxt has a wrong parameter: {error}") from None
+        # A row of several gets no stream: their parts would have to be told apart.
+        self._decoupled = bool(json.loads(args["model_config"]).get("model_transaction_policy", {}).get("decoupled"))
         self._timed = self._handler.manifest.one_at_a_time
         spool = os.environ.get(wire.SPOOL_ENV)
         self._spool = wire.Spool(Path(spool)) if spool else None
@@ -115,7 +117,8 @@ class TritonPythonModel:
             except (OSError, ValueError) as error:
                 raise MalformedBody("body_file names no spooled body") from error
         content_type, accept = rows.text(wire.CONTENT_TYPE, index), rows.text(wire.ACCEPT, index)
-        return Request(body, content_type, accept, headers, reply.cancelled)
+        piece = reply.piece if self._decoupled and rows.count == 1 else None
+        return Request(body, content_type, accept, headers, reply.cancelled, piece)
 
 
 class _Rows:
@@ -151,6 +154,10 @@ class _Reply:
 
     def cancelled(self) -> bool:
         return bool(self._sender.is_cancelled())
+
+    def piece(self, response: Response) -> None:
+        """Send a part of the answer, which is not the last."""
+        self._sender.send(self._response([response]))
 
     def answer(self, index: int, outcome: Response | RequestError) -> None:
         with self._lock:
@@ -209,7 +216,7 @@ class _Metrics:
     """What the model ran, on Triton's own /metrics."""
 
     def __init__(self, model: str) -> None:
-        self._sent = {"runs": 0, "rows": 0, "tokens": 0}
+        self._sent = {"runs": 0, "rows": 0, "tokens": 0, "cancelled": 0}
         self._metrics: dict[str, Any] = {}
         # A metric outlives its family only to crash.
         self._families: list[Any] = []
@@ -217,6 +224,7 @@ class _Metrics:
             ("runs", "Runs of the ONNX graph"),
             ("rows", "Rows in those runs"),
             ("tokens", "Tokens in those runs, padding included"),
+            ("cancelled", "Rows given up because their clients had gone"),
         ):
             family = pb_utils.MetricFamily(
                 name=f"triton_hf_{name}_total", description=what, kind=pb_utils.MetricFamily.COUNTER
@@ -244,6 +252,9 @@ def _runtime(parameters: dict[str, str]) -> Runtime:
     """What config.pbtxt and the operator say; ValueError where a number is none."""
     return Runtime(
         token_budget=int(parameters.get("token_budget", "0")),
+        batch_size=int(parameters.get("batch_size", "0")),
+        rows_per_run=int(parameters.get("rows_per_run", "0")),
+        sequence_length=int(parameters.get("sequence_length", "0")),
         threads=int(parameters.get("threads", "0")),
         follow_references=os.environ.get(wire.FOLLOW_ENV) == "1",
     )

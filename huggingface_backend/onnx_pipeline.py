@@ -14,12 +14,12 @@ from typing import Any
 
 from huggingface_backend import torch_pipeline
 from huggingface_backend.diffusion import on_graphs
-from huggingface_backend.errors import EntryError, RequestError, first_line
-from huggingface_backend.forwards import DRAWS, Forwards
+from huggingface_backend.errors import EntryError, first_line
+from huggingface_backend.forwards import Forwards
 from huggingface_backend.manifest import Manifest
-from huggingface_backend.messages import Done, never
+from huggingface_backend.messages import Done, Tell, never
 from huggingface_backend.onnx_models import beyond_graphs, load_model, loading
-from huggingface_backend.sampling import Draws
+from huggingface_backend.sampling import DRAWS, Draws
 from huggingface_backend.session import Counters
 
 CALLS = 64
@@ -35,22 +35,31 @@ class OnnxPipeline(torch_pipeline.TorchPipeline):
         folder: Path,
         threads: int = 0,
         *,
+        rows_per_run: int = 0,
         follow: bool = False,
         report: Callable[[Counters], None] = lambda _counters: None,
     ) -> None:
-        """EntryError where torch, transformers or optimum is missing or the graphs cannot be loaded."""
+        """`rows_per_run` 0 leaves the rows of a forward pass to the model.
+
+        EntryError where torch, transformers or optimum is missing or the graphs cannot be loaded.
+        """
         self._manifest, self._folder, self._threads = manifest, folder, threads
         self._on_torch: Any = None
         self._one_on_torch = threading.Lock()
         super().__init__(manifest, folder, follow=follow)
-        self._forwards = Forwards(self.pipeline, manifest.batching, report)
+        self._forwards = Forwards(self.pipeline, manifest.batching, report, rows_per_run)
         self._calls = ThreadPoolExecutor(CALLS, "call")
 
     def submit(
-        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+        self,
+        inputs: object,
+        parameters: Mapping[str, Any],
+        done: Done,
+        cancelled: Callable[[], bool] = never,
+        tell: Tell | None = None,
     ) -> None:
         """Take a call; `done` is told its end later, from another thread."""
-        self._calls.submit(self._run, inputs, parameters, done, cancelled)
+        self._calls.submit(self._run, inputs, parameters, done, cancelled, tell)
 
     def ask_together(self, calls: Sequence[tuple[Any, Mapping[str, Any]]]) -> list[Any]:
         """The outcomes of calls whose rows are all in the queue before the first of them runs."""
@@ -77,8 +86,8 @@ class OnnxPipeline(torch_pipeline.TorchPipeline):
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._forwards.close()
 
-    def _run(self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool]) -> None:
-        done(RequestError("cancelled by the client", 499) if cancelled() else self._answer(inputs, parameters))
+    def _watch(self) -> None:
+        """`Forwards` does, which knows whose rows run."""
 
     def _build(self, manifest: Manifest, folder: Path) -> Any:
         with _said_in_one_line(manifest.task, folder):

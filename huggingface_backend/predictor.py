@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from huggingface_backend.errors import EntryError, RequestError
 from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
-from huggingface_backend.messages import Done, never
+from huggingface_backend.messages import Done, Tell, never
 
 if TYPE_CHECKING:
     from huggingface_backend.session import Counters
@@ -22,6 +22,12 @@ class Runtime:
 
     token_budget: int = 0
     """Tokens in one run of the graph; 0 for the default."""
+    batch_size: int = 0
+    """Requests that predict_batch_fn gets at once; 0 for as many as Triton hands over."""
+    rows_per_run: int = 0
+    """Rows in one run of the graph; 0 for as many as the budget takes."""
+    sequence_length: int = 0
+    """Tokens of a row; 0 for what the model takes."""
     threads: int = 0
     """Threads of ONNX Runtime; 0 for one a core."""
     follow_references: bool = False
@@ -32,9 +38,17 @@ class Predictor(Protocol):
     """The engine or the torch pipeline."""
 
     def submit(
-        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+        self,
+        inputs: object,
+        parameters: Mapping[str, Any],
+        done: Done,
+        cancelled: Callable[[], bool] = never,
+        tell: Tell | None = None,
     ) -> None:
-        """Take a call; `done` is told its end, before this returns or later."""
+        """Take a call; `done` is told its end, before this returns or later.
+
+        `tell` is told the tokens of a text before, by what generates one; nothing else is given it.
+        """
 
     def close(self) -> None: ...
 
@@ -79,7 +93,14 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
 
         if manifest.task == "text-to-image":
             return PaintingGraphs(manifest, folder, runtime.threads)
-        return OnnxPipeline(manifest, folder, runtime.threads, follow=runtime.follow_references, report=report)
+        return OnnxPipeline(
+            manifest,
+            folder,
+            runtime.threads,
+            rows_per_run=runtime.rows_per_run,
+            follow=runtime.follow_references,
+            report=report,
+        )
     from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Engine
     from huggingface_backend.session import Session
     from huggingface_backend.tasks import TASKS
@@ -87,6 +108,8 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
 
     if manifest.task not in TASKS:
         raise EntryError(f"{manifest.task} has no fast path; the manifest was written by another version")
+    if runtime.sequence_length:
+        manifest = manifest.limited(runtime.sequence_length)
 
     def tokenizer() -> TextTokenizer:
         return TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
@@ -100,6 +123,7 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
         tokenizer,
         runtime.token_budget or DEFAULT_TOKEN_BUDGET,
         lambda: report(session.counters),
+        runtime.rows_per_run,
     )
 
 

@@ -121,12 +121,16 @@ def encode(rows: Sequence[Row], tokenizer: TextTokenizer, *, offsets: bool) -> N
         row.ready = encoding
 
 
-def cut(rows: Iterable[Row], budget: int, *, equal_shapes: bool = False) -> Iterator[list[Row]]:
-    """Batches of rows sorted by length, each of `rows × longest ≤ budget` tokens or of a single row."""
+def cut(rows: Iterable[Row], budget: int, *, equal_shapes: bool = False, most: int = 0) -> Iterator[list[Row]]:
+    """Batches of rows sorted by length, each of `rows × longest ≤ budget` tokens or of a single row.
+
+    `most` bounds the rows of a batch where it is not 0.
+    """
     batch: list[Row] = []
     for row in rows:
         differs = equal_shapes and batch and shape(batch[-1].ready) != shape(row.ready)
-        if batch and (differs or (len(batch) + 1) * row.length > budget):
+        full = len(batch) == most or (len(batch) + 1) * row.length > budget
+        if batch and (differs or full):
             yield batch
             batch = []
         batch.append(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
@@ -55,3 +56,7 @@ class Draws:
         self._state = torch.get_rng_state()
         torch.set_rng_state(self._outside)
         _ONE.release()
+
+
+DRAWS: ContextVar[Draws | None] = ContextVar("draws", default=None)
+"""The random numbers of the call that a thread runs, where it asked for its own (`seed`)."""

@@ -15,6 +15,7 @@ from huggingface_backend import decoder_encoder
 from huggingface_backend.context import Context
 from huggingface_backend.errors import (
     EntryError,
+    InvalidInput,
     MalformedBody,
     ModelError,
     RequestError,
@@ -26,7 +27,7 @@ from huggingface_backend.errors import (
 from huggingface_backend.handler import Handler, decode, unexpected
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.media_types import JSON, TEXT_TYPES, media_type, preferred
-from huggingface_backend.messages import Request, Respond, Response, split
+from huggingface_backend.messages import Request, Respond, Response, split, wants_stream
 from huggingface_backend.predictor import Predictor, for_script
 from huggingface_backend.script import CODE, Script, said_in_one_line
 from huggingface_backend.stand_ins import decode_audio_without_ffmpeg
@@ -52,11 +53,20 @@ class ScriptHandler(Handler):
     """Every hook runs in the thread that calls `handle`: scripts expect to have their process to themselves."""
 
     def __init__(
-        self, name: str, folder: Path, manifest: Manifest, predictor: Predictor | None, script: Script
+        self,
+        name: str,
+        folder: Path,
+        manifest: Manifest,
+        predictor: Predictor | None,
+        script: Script,
+        batch_size: int = 0,
     ) -> None:
-        """EntryError where model_fn fails or there is no model at all."""
+        """`predict_batch_fn` gets `batch_size` requests at most, where that is not 0.
+
+        EntryError where model_fn fails or there is no model at all.
+        """
         super().__init__(manifest, predictor)
-        self._name, self._folder, self._script = name, folder, script
+        self._name, self._folder, self._script, self._batch_size = name, folder, script, batch_size
         if "model_fn" in script:
             with said_in_one_line(folder / CODE, script.name, "model_fn"):
                 self._model = script.call("model_fn", str(folder), context=self._context())
@@ -113,6 +123,8 @@ class ScriptHandler(Handler):
         outcomes: queue.SimpleQueue[tuple[_Call, object]] = queue.SimpleQueue()
         for call in calls:
             try:
+                if wants_stream(call.data):
+                    raise InvalidInput("a model with a script does not stream: leave stream out")
                 inputs, parameters = split(call.data)
             except RequestError as error:
                 outcomes.put((call, error))
@@ -123,6 +135,10 @@ class ScriptHandler(Handler):
 
     def _by_script(self, calls: Sequence[_Call]) -> Iterator[tuple[_Call, object]]:
         """The outcomes of predict_batch_fn; a batch that fails is tried again one by one."""
+        if 0 < self._batch_size < len(calls):
+            for first in range(0, len(calls), self._batch_size):
+                yield from self._by_script(calls[first : first + self._batch_size])
+            return
         try:
             predictions = self._predict_batch(calls)
         except RequestError as error:

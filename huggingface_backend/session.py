@@ -23,6 +23,8 @@ class Counters:
     rows: int = 0
     tokens: int = 0
     """Padding included: what was computed, not what was asked for."""
+    cancelled: int = 0
+    """Rows of generations that were given up, as their clients had gone."""
 
 
 class Session:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from huggingface_backend.errors import EntryError, RequestError, first_line
+from huggingface_backend.generation import (
+    CALLER,
+    Caller,
+    Follower,
+    Row,
+    Single,
+    cancelled_by_client,
+    expect_one_text,
+    watch,
+)
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.media_inputs import MediaInputs
-from huggingface_backend.messages import Done, never
+from huggingface_backend.messages import Done, Tell, never
 from huggingface_backend.pipeline_failures import Failures
 from huggingface_backend.pipeline_inputs import check
 from huggingface_backend.pipelines_beside import BESIDE
@@ -28,6 +38,8 @@ class TorchPipeline:
         """
         self._task, self._own_code = manifest.task, manifest.trust_remote_code
         self.pipeline = self._build(manifest, folder)
+        self._rows: Sequence[Row] = []
+        self._watch()
         self._failures = Failures(manifest.task, self.pipeline)
         decode_audio_without_ffmpeg()
         suppress_overlaps()
@@ -35,24 +47,63 @@ class TorchPipeline:
         self._media = MediaInputs(manifest.task, getattr(extractor, "sampling_rate", 16_000), follow=follow)
 
     def submit(
-        self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool] = never
+        self,
+        inputs: object,
+        parameters: Mapping[str, Any],
+        done: Done,
+        cancelled: Callable[[], bool] = never,
+        tell: Tell | None = None,
     ) -> None:
         """Answer a call before returning."""
-        done(RequestError("cancelled by the client", 499) if cancelled() else self._answer(inputs, parameters))
+        self._run(inputs, parameters, done, cancelled, tell)
 
     def close(self) -> None:
         """Nothing runs beside the calls."""
 
+    def _watch(self) -> None:
+        """See the steps of what this tier generates."""
+        watch(getattr(self.pipeline, "model", None), lambda: self._rows)
+
     def _build(self, manifest: Manifest, folder: Path) -> Any:
         return build(manifest.task, folder, trust_remote_code=manifest.trust_remote_code)
 
-    def _call(self, inputs: Any, parameters: Mapping[str, Any], draws: Draws | None) -> object:
-        with draws or nullcontext():
-            return self.pipeline(inputs, **parameters)
+    def _run(
+        self,
+        inputs: object,
+        parameters: Mapping[str, Any],
+        done: Done,
+        cancelled: Callable[[], bool],
+        tell: Tell | None,
+    ) -> None:
+        """Answer a call in this thread."""
+        caller = Caller(cancelled)
+        if caller.gone():
+            done(cancelled_by_client())
+            return
+        token = CALLER.set(caller)
+        try:
+            done(self._answer(inputs, parameters, tell))
+        finally:
+            CALLER.reset(token)
 
-    def _answer(self, inputs: object, parameters: Mapping[str, Any]) -> object:
+    def _call(self, inputs: Any, parameters: Mapping[str, Any], draws: Draws | None) -> object:
+        caller = CALLER.get()
+        self._rows = [] if caller is None else [Single(caller)]
+        try:
+            with draws or nullcontext():
+                answer = self.pipeline(inputs, **parameters)
+        finally:
+            self._rows = []
+        if caller is not None and caller.gone():
+            # What was written until then is no answer.
+            raise cancelled_by_client()
+        return answer
+
+    def _answer(self, inputs: object, parameters: Mapping[str, Any], tell: Tell | None = None) -> object:
         try:
             parameters = check(self._task, inputs, parameters, known_only=not self._own_code)
+            if tell is not None:
+                self._follow(inputs, parameters, tell)
             draws = Draws.of(parameters.pop("seed", None))
             inputs, parameters = self._media.inputs(inputs), self._media.parameters(parameters)
             self._failures.expect(inputs, parameters)
@@ -61,6 +112,13 @@ class TorchPipeline:
             return error
         except Exception as error:
             return self._failures.blame(error, inputs, parameters)
+
+    def _follow(self, inputs: object, parameters: Mapping[str, Any], tell: Tell) -> None:
+        """Have the tokens of this thread's call told; InvalidInput where it cannot be streamed."""
+        expect_one_text(inputs, parameters, self.pipeline.generation_config)
+        caller = CALLER.get()
+        assert caller is not None  # noqa: S101
+        caller.follower = Follower(self.pipeline.tokenizer, parameters, tell)
 
 
 def build(task: str, folder: Path, *, trust_remote_code: bool = False) -> Any:

@@ -6,6 +6,9 @@ because Triton's dynamic batcher can add nothing to it, and the adapter retries 
 
 The failure of a single row is a Triton error; among several rows it stands in its row's `attributes`, as `error`. A
 model that answers one by one says there, in the first row's, how many `seconds` a row took it.
+
+A request to a model that streams is answered by one response or, for a single row that asks for a stream, by several:
+each `body` is a part of the answer, and the last part comes with Triton's final flag.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 BODY = "body"
 BODY_FILE = "body_file"
@@ -31,6 +35,9 @@ MAX_BATCH_SIZE = 64
 PARAMETERS = {
     "program": "The script in the entry's `code/` folder; `inference.py` if absent.",
     "token_budget": "Tokens in one run of the graph, padding included; 2048 if absent.",
+    "batch_size": "Requests that predict_batch_fn gets at once, at most; as many as wait if absent.",
+    "rows_per_run": "Rows in one run of the graph at most; as many as the token budget takes if absent.",
+    "sequence_length": "Tokens of a row on the fast tier, as if the model took no more; what it takes if absent.",
     "threads": "Threads of ONNX Runtime; one for each core this process may use if absent.",
 }
 """What may stand under `parameters` in an entry's config.pbtxt, as string values."""
@@ -49,7 +56,14 @@ FOLLOW_ENV = "TRITON_HF_FOLLOW_REFERENCES"
 
 MEDIA_TYPE_JSON = "application/json"
 
+MEDIA_TYPE_EVENTS = "text/event-stream"
+
 _NAME = re.compile(r"[0-9a-f]{32}")
+
+
+def event(content: bytes, media_type: str) -> bytes:
+    """An object of JSON as a part of a streamed answer: a server-sent event, or a line where the type is another."""
+    return b"data:" + content + b"\n\n" if media_type == MEDIA_TYPE_EVENTS else content + b"\n"
 
 
 class Spool:
@@ -68,11 +82,28 @@ class Spool:
 
     def write(self, body: bytes) -> str:
         """Store a body and return its name."""
+        name, file = self.create_file()
+        try:
+            with file:
+                file.write(body)
+        except OSError:
+            self.remove(name)
+            raise
+        return name
+
+    def create_file(self) -> tuple[str, BinaryIO]:
+        """A new name, and its empty file to be written and closed."""
         name = secrets.token_hex(16)
         descriptor = os.open(self._path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-        return name
+        return name, os.fdopen(descriptor, "wb")
+
+    def open(self, name: str) -> BinaryIO:
+        """The file of a stored body; fails as `read` does."""
+        return self._path(name).open("rb")
+
+    def size(self, name: str) -> int:
+        """Bytes of a stored body."""
+        return self._path(name).stat().st_size
 
     def read(self, name: str) -> bytes:
         """The body stored under a name; FileNotFoundError if there is none, ValueError if it is no name."""

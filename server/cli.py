@@ -1,4 +1,4 @@
-"""triton-hf: convert, serve and check."""
+"""triton-hf: convert, serve, check and transform."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from converters.errors import ConversionError
 from huggingface_backend.errors import EntryError
 from server import settings
 from server.errors import ServerError
-
-MIB = 2**20
-UNBOUNDED_MIB = 1024
+from server.transform.command import transform
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -35,18 +33,36 @@ def cli() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Triton model repository to put the entry into; the cache alone if not given.",
 )
+@click.option(
+    "--archive",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to pack the entry into, such as model.tar.gz: SageMaker serves it without converting anything.",
+)
 @click.option("--name", help="Name of the entry; the source's own name if not given.")
+@click.option(
+    "--fall-back/--no-fall-back",
+    default=False,
+    help="Make an entry for PyTorch where the ONNX graph does not answer like it, as serve does, instead of failing.",
+)
 @settings.options(settings.CONVERSION)
-def convert(source: str, repository: Path | None, name: str | None, **given: Any) -> None:
+def convert(
+    source: str, repository: Path | None, archive: Path | None, name: str | None, fall_back: bool, **given: Any
+) -> None:
     """Convert SOURCE, a Hub id, a folder or a model.tar.gz, to an entry of a Triton model repository."""
     require_one_runtime()
     from converters.convert import Converter
     from converters.entry import place
+    from converters.pack import pack
     from converters.progress import for_console
 
     progress = for_console()
     artifact = Converter(given["cache"] or settings.default_cache()).convert(
-        source, _options(given), progress, revision=given["revision"], token=given["token"]
+        source,
+        conversion_options(given),
+        progress,
+        fall_back=fall_back,
+        revision=given["revision"],
+        token=given["token"],
     )
     manifest = artifact.manifest
     path = place(artifact.path, repository, checked_name(name or artifact.name)) if repository else artifact.path
@@ -56,7 +72,9 @@ def convert(source: str, repository: Path | None, name: str | None, **given: Any
     )
     if manifest.tier in ("fast", "accelerated"):
         progress.note(manifest.gate.describe())
-    click.echo(path)
+    if archive is not None:
+        pack(artifact.path, archive, progress)
+    click.echo(archive or path)
 
 
 @cli.command()
@@ -72,20 +90,23 @@ def convert(source: str, repository: Path | None, name: str | None, **given: Any
 def serve(source: str | None, repository: Path | None, name: str | None, **given: Any) -> None:
     """Serve SOURCE, converting it first if that was not done yet.
 
-    Without SOURCE: every entry of --repository; else the Hub model HF_MODEL_ID; else SageMaker's model folder.
+    Without SOURCE: every entry of --repository; else, in multi-model mode, none at first; else the Hub model
+    HF_MODEL_ID; else the folder HF_MODEL_DIR; else SageMaker's model folder.
     """
     from server.listen import bind
     from server.logs import set_up
 
-    set_up(given["log_level"])
+    set_up(given["log_level"], triton=given["triton_log_verbose"] > 0)
     logger = logging.getLogger("server")
     require_one_runtime()
-    if source is None and repository is None:
-        source = given["model_id"] or str(given["base_dir"] / "model")
+    if source is None and repository is None and not given["multi_model"]:
+        source = given["model_id"] or str(given["model_dir"] or given["base_dir"] / "model")
         logger.info("serving %s", source)
     listener = bind(given["host"], given["port"])
     logger.info("listening on %s:%d", given["host"], given["port"])
     # Slow to import, and clients are let in already.
+    from server.lines import Reading
+    from server.placing import Placing
     from server.serve import Serving
     from server.serve import serve as run
 
@@ -94,21 +115,36 @@ def serve(source: str | None, repository: Path | None, name: str | None, **given
         cache=given["cache"] or settings.default_cache(),
         environ=os.environ,
         repository=repository,
+        multi_model=given["multi_model"],
+        base_dir=given["base_dir"],
+        memory_limit=None if given["memory_limit"] is None else given["memory_limit"] * 2**20,
         name=checked_name(name) if name else None,
-        options=_options(given),
+        options=conversion_options(given),
         strict=given["strict"],
         revision=given["revision"],
         token=given["token"],
         host=given["host"],
         port_range=given["port_range"],
-        timeout=given["timeout"],
+        timeout=settings.timeout(given["timeout"], batch=given["batch"]),
         startup_timeout=given["startup_timeout"],
-        queue_size=given["queue_size"],
-        max_body=(given["max_payload_in_mb"] or UNBOUNDED_MIB) * MIB,
+        queue_size=max(given["queue_size"], given["max_concurrent_transforms"] or 0),
+        max_body=settings.max_body(given["max_payload_in_mb"], given["max_request_size"]),
         retry_scripts=given["retry_scripts"],
-        instances=given["instances"],
+        placing=Placing(
+            given["instances"],
+            given["preferred_batch_size"],
+            given["max_batch_delay"],
+            given["rows_per_run"],
+            given["sequence_length"],
+        ),
+        triton=settings.triton_options(given),
         default_accept=given["default_accept"],
         follow_references=given["follow_references"],
+        local_endpoint=given["local_endpoint"],
+        reading=Reading(given["batch"], given["mark_bad_lines"]),
+        execution_parameters=settings.execution_parameters(
+            given["max_concurrent_transforms"], given["batch_strategy"], given["max_payload_in_mb"]
+        ),
     )
     run(serving, listener)
 
@@ -136,7 +172,7 @@ def check(source: str, as_json: bool, run_script: bool, **given: Any) -> None:
     try:
         report = look(
             source,
-            _options(given),
+            conversion_options(given),
             given["cache"] or settings.default_cache(),
             for_console(),
             revision=given["revision"],
@@ -153,6 +189,9 @@ def check(source: str, as_json: bool, run_script: bool, **given: Any) -> None:
         show(report)
     if not report.serves:
         raise click.exceptions.Exit(1)
+
+
+cli.add_command(transform)
 
 
 def require_one_runtime() -> None:
@@ -193,7 +232,8 @@ def main() -> None:
     sys.exit(code)
 
 
-def _options(given: dict[str, Any]) -> Any:
+def conversion_options(given: dict[str, Any]) -> Any:
+    """What the settings of a conversion choose."""
     from converters.convert import Options
 
     return Options(

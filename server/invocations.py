@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from weakref import WeakKeyDictionary
 
 from huggingface_backend import wire
+from server import bodies
+from server.bodies import Body, Chunks
+from server.bulk import Bulk
 from server.errors import BackendDied, BadRequest, DeadlineExceeded, HTTPError, Unavailable, UnknownModel
 from server.keeper import Keeper
 from server.lanes import Lane
+from server.lines import Reading
 from server.model import Model
+from server.streams import Turns, relay
 from server.triton.client import Answer, Call, NotReached, ProcessDied, TritonDied
 
 MAX_TRITON_DEATHS = 3
@@ -29,65 +34,93 @@ class Result:
 
     body: bytes
     content_type: str
-    status: int
-    headers: Mapping[str, str]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    chunks: Chunks | None = None
+    """The body in pieces, in place of `body`."""
 
 
 class Invoker:
     """Admission, deadline and the one retry, for every model."""
 
     def __init__(
-        self, keeper: Keeper, *, queue_size: int, timeout: float, retry_scripts: bool, default_accept: str
+        self,
+        keeper: Keeper,
+        *,
+        queue_size: int,
+        timeout: float,
+        retry_scripts: bool,
+        default_accept: str,
+        reading: Reading | None = None,
     ) -> None:
         """`timeout` in seconds. `queue_size` requests may wait beside those of one full batch.
 
-        `default_accept` is the media type for clients that take any.
+        `default_accept` is the media type for clients that take any. `reading` says which bodies are lines.
         """
         self.draining = False
         self.in_flight = 0
         self.retries = 0
         self._keeper = keeper
-        self._lanes: WeakKeyDictionary[Model, Lane] = WeakKeyDictionary()
+        self._lanes: WeakKeyDictionary[Model, Lane | Turns] = WeakKeyDictionary()
         self._limit = queue_size + wire.MAX_BATCH_SIZE
         self._timeout = timeout
         self._retry_scripts = retry_scripts
         self._default_accept = default_accept
+        self._bulk = Bulk(self, keeper.spool, reading or Reading())
 
-    async def invoke(self, name: str | None, body: bytes, headers: Mapping[str, str]) -> Result:
-        """Answer a request. HTTPError has the status of whatever went wrong."""
+    async def invoke(self, name: str | None, body: Body, headers: Mapping[str, str]) -> Result:
+        """Answer a request; whoever sent the body removes it, and closes the answer's chunks if it has any.
+
+        HTTPError has the status of whatever went wrong.
+        """
         if self.draining:
             raise Unavailable("the server is stopping")
         model = self._model(name)
         if self.in_flight >= self._limit:
             raise Unavailable(f"{self.in_flight} requests are waiting already")
         self.in_flight += 1
-        spool, stored = self._keeper.spool, ""
+        model.calls += 1
+        result: Result | None = None
         try:
-            if len(body) > wire.SPOOL_ABOVE:
-                stored = await asyncio.to_thread(spool.write, body)
-                body = b""
             call = Call(
                 model.name,
-                body,
+                body.data,
                 headers.get("content-type", wire.MEDIA_TYPE_JSON),
                 self._accept(headers),
                 json.dumps(dict(headers)) if model.runs_user_code else "",
-                stored,
+                body.stored,
+                in_parts=True,
             )
             try:
                 async with asyncio.timeout(self._timeout):
-                    answer = await self._call(model, call)
+                    lines = await self._bulk.answer(model, body, headers)
+                    if lines is None:
+                        result = self._result(model, await self._call(model, call))
+                    else:
+                        result = Result(lines.body, lines.content_type, 200, lines.headers, lines.chunks(self._leave))
             except TimeoutError:
                 raise DeadlineExceeded(f"no answer within {self._timeout:g} s") from None
-            return await self._result(answer)
+            return result
         finally:
-            self.in_flight -= 1
-            if stored:
-                spool.remove(stored)
+            model.calls -= 1
+            if result is None or result.chunks is None:
+                self.in_flight -= 1
 
     def _accept(self, headers: Mapping[str, str]) -> str:
         accept = headers.get("accept", "")
         return self._default_accept if accept.strip() in ("", "*/*") else accept
+
+    async def infer(self, model: Model, calls: Sequence[Call]) -> list[Answer | HTTPError]:
+        """The answers to calls of one client, which may share a request to Triton; a call's failure is in its place."""
+        if len(calls) == 1 or self._lane(model):
+            return await asyncio.gather(*[_outcome(self._call(model, call)) for call in calls])
+        while True:
+            try:
+                return await self._send(model, calls)
+            except NotReached as error:
+                self._keeper.suspect(model, error.generation, str(error))
+            except ProcessDied as death:
+                return [await _outcome(self._again(model, call, death)) for call in calls]
 
     async def _call(self, model: Model, call: Call) -> Answer:
         """The answer, with one more try, alone, for a call whose process died with it."""
@@ -98,11 +131,14 @@ class Invoker:
             except NotReached as error:
                 self._keeper.suspect(model, error.generation, str(error))
             except ProcessDied as death:
-                generation = death.generation
-                self._keeper.suspect(model, generation, str(death))
-                if model.runs_user_code and not self._retry_scripts:
-                    raise BackendDied("the model's process died while this request was in it") from death
-                break
+                return await self._again(model, call, death)
+
+    async def _again(self, model: Model, call: Call, death: ProcessDied) -> Answer:
+        """The answer to a call after the death of a process that had it, alone with the next one."""
+        generation = death.generation
+        self._keeper.suspect(model, generation, str(death))
+        if model.runs_user_code and not self._retry_scripts:
+            raise BackendDied("the model's process died while this request was in it") from death
         self.retries += 1
         alone = replace(call, alone=True)
         tritons = 0
@@ -110,7 +146,7 @@ class Invoker:
             while True:
                 generation = await model.up(after=generation)
                 try:
-                    return _one(await self._keeper.client.infer([alone], self._timeout))
+                    return _one(await self._infer(model, [alone]))
                 except NotReached as error:
                     self._keeper.suspect(model, generation, str(error))
                 except TritonDied as death:
@@ -126,26 +162,44 @@ class Invoker:
         """What Triton makes of calls, once the model is up; a death says which start of the model died."""
         generation = await model.ready()
         try:
-            return await self._keeper.client.infer(calls, self._timeout)
+            return await self._infer(model, calls)
         except (NotReached, ProcessDied) as error:
             error.generation = generation
             raise
 
-    def _lane(self, model: Model) -> Lane | None:
+    async def _infer(self, model: Model, calls: Sequence[Call]) -> list[Answer | HTTPError]:
+        return await self._keeper.client.infer(calls, self._timeout, decoupled=model.manifest.streams)
+
+    def _lane(self, model: Model) -> Lane | Turns | None:
         if model.concurrency is None:
             return None
         if model not in self._lanes:
-            self._lanes[model] = Lane(partial(self._send, model), model.concurrency)
+            lane = Turns if model.manifest.streams else Lane
+            self._lanes[model] = lane(partial(self._send, model), model.concurrency)
         return self._lanes[model]
 
-    async def _result(self, answer: Answer) -> Result:
-        body = answer.body
-        if answer.body_file:
-            spool = self._keeper.spool
-            body = await asyncio.to_thread(spool.read, answer.body_file)
-            spool.remove(answer.body_file)
+    def _result(self, model: Model, answer: Answer) -> Result:
         stated = answer.attributes
-        return Result(body, answer.content_type, stated.get("status", 200), stated.get("headers", {}))
+        chunks = None
+        if answer.rest is not None:
+            model.calls += 1
+            streamed = partial(self._streamed, model)
+            chunks = relay(answer, answer.rest, self._timeout, self._keeper.spool, streamed)
+        elif answer.body_file:
+            spool, name = self._keeper.spool, answer.body_file
+            chunks = Chunks(bodies.pieces(name, spool), partial(self._sent, name))
+        return Result(answer.body, answer.content_type, stated.get("status", 200), stated.get("headers", {}), chunks)
+
+    def _leave(self) -> None:
+        self.in_flight -= 1
+
+    def _streamed(self, model: Model) -> None:
+        self._leave()
+        model.calls -= 1
+
+    def _sent(self, name: str) -> None:
+        self._leave()
+        self._keeper.spool.remove(name)
 
     def _model(self, name: str | None) -> Model:
         models = self._keeper.models
@@ -158,6 +212,13 @@ class Invoker:
         if not models:
             raise Unavailable("the model is not loaded yet")
         raise BadRequest(f"several models are loaded; use /models/NAME/invoke with one of {', '.join(sorted(models))}")
+
+
+async def _outcome(answer: Awaitable[Answer]) -> Answer | HTTPError:
+    try:
+        return await answer
+    except HTTPError as error:
+        return error
 
 
 def _one(answers: Sequence[Answer | HTTPError]) -> Answer:

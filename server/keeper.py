@@ -21,27 +21,22 @@ from huggingface_backend.script import CODE
 from server.errors import ServerError
 from server.lifelines import Lifelines
 from server.model import Model
-from server.placing import instances, show
+from server.placing import Placing
+from server.revival import BACKOFF, MAX_RESTARTS, Revival
 from server.rundir import RunDir
 from server.triton import binary
+from server.triton.arguments import TritonOptions
 from server.triton.client import LoadFailed, ProcessDied, TritonClient
 from server.triton.process import TritonProcess, free_ports
+from server.triton.startup import start
 
 logger = logging.getLogger(__name__)
 
-START_DEADLINE = 60.0
-"""Seconds for tritonserver to accept calls."""
-MAX_RESTARTS = 5
-"""Restarts of one thing without a success between them, before the server gives up."""
-MAX_DEATHS = 8
-"""Backends that may die in one tritonserver: each leaves its shared memory there, of which containers have little."""
 AHEAD = 2
 """Requests that Triton holds for each instance of a model which answers them one by one: one more than it works on, so
 that it never waits. The others wait here, where the death of an instance does not reach them."""
-GRACE = 5.0
-"""Seconds that the living instances of a model get to end their requests after one of them has died."""
-BACKOFF = 0.5
-"""Seconds before the second restart; doubled for each further one."""
+UNLOAD_GRACE = 20.0
+"""Seconds that the calls of a model which is unloaded get to end."""
 
 
 class Keeper:
@@ -53,31 +48,34 @@ class Keeper:
         environ: Mapping[str, str],
         *,
         load_deadline: float,
+        multi_model: bool = False,
         port_range: range | None = None,
-        instances: int | None = None,
+        placing: Placing = Placing(),  # noqa: B008
+        triton: TritonOptions = TritonOptions(),  # noqa: B008
     ) -> None:
-        """`load_deadline` in seconds. `instances` of a model that answers one request after the other."""
+        """`load_deadline` in seconds. With `multi_model`, a model that cannot be brought back ends alone."""
         self.models: dict[str, Model] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the ServerError that ends the server: something died and could not be brought back."""
-        self.restarts = 0
+        self._restarts = 0
         self.spool = wire.Spool.create(run_dir.path / "spool")
         self.repository = run_dir.path / "repository"
         self.repository.mkdir()
         self._run_dir = run_dir
         self._environ = environ
         self._load_deadline = load_deadline
+        self._multi_model = multi_model
         self._port_range = port_range
-        self._instances = instances
+        self._placing, self._triton = placing, triton
         self._lifelines = Lifelines(run_dir.path / "keeper.sock", self._backend_died)
         self._binary: binary.Binary | None = None
         self._process: TritonProcess | None = None
         self._client: TritonClient | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._recoveries: dict[str, asyncio.Task[None]] = {}
+        self._revival = Revival(
+            self._lifelines, lambda: self.client, load_deadline, lost=self._lost, too_many=self._start_afresh
+        )
         self._stopping = False
-        self._deaths = 0
-        """Backends that died in the running tritonserver."""
 
     @property
     def client(self) -> TritonClient:
@@ -90,8 +88,18 @@ class Keeper:
 
     @property
     def healthy(self) -> bool:
-        """Whether every model can be called now."""
-        return self._client is not None and all(model.loaded for model in self.models.values())
+        """Whether every model can be called now; of many, whether any could be."""
+        return self._client is not None and (self._multi_model or all(model.loaded for model in self.models.values()))
+
+    @property
+    def restarts(self) -> int:
+        """Times that something dead was brought back."""
+        return self._restarts + self._revival.revived
+
+    @property
+    def up(self) -> bool:
+        """Whether tritonserver runs."""
+        return self._client is not None
 
     async def start(self) -> None:
         """Start tritonserver, with no model in it. ServerError where it does not come up."""
@@ -100,15 +108,19 @@ class Keeper:
         await self._start_triton()
         self._watch = asyncio.create_task(self._watch_triton())
 
+    def processes(self, manifest: Manifest) -> int:
+        """How many processes a model gets now; NoRoomError where shared memory has no room for one."""
+        return self._placing.count(manifest, self._triton.instance_bytes)
+
     async def load(self, name: str, entry: Path) -> Model:
         """Show an entry to Triton under a name and load it. ServerError with the reason where that fails."""
         version = entry / VERSION
         manifest = Manifest.read(version)
-        count = instances(manifest, self._instances)
+        count = self.processes(manifest)
         if manifest.one_at_a_time:
             logger.info("model %s answers one request after the other, in %d processes", name, count)
         shown = self.repository / name
-        show(entry, shown, count, queued=manifest.one_at_a_time)
+        self._placing.show(entry, shown, count, queued=manifest.one_at_a_time)
         model = Model(
             name,
             manifest,
@@ -117,32 +129,58 @@ class Keeper:
         )
         try:
             await self.client.load(name, self._load_deadline)
-        except (LoadFailed, ProcessDied) as error:
-            shutil.rmtree(shown)
-            raise ServerError(str(error)) from error
+        except BaseException as error:
+            await self._clear(name)
+            if isinstance(error, LoadFailed | ProcessDied):
+                raise ServerError(str(error)) from error
+            raise
         self.models[name] = model
         await model.came_up()
         return model
+
+    async def unload(self, model: Model) -> None:
+        """Take a model out. New calls find it gone; it ends when those it has are answered, with all its processes.
+
+        Returns when what it held is free.
+        """
+        if self.models.get(model.name) is not model:
+            return
+        del self.models[model.name]
+        await model.retire(UNLOAD_GRACE)
+        await self._revival.end(model.name)
+        if self._client is not None:
+            self._client.abandon(model.name)
+        await self._clear(model.name)
 
     def suspect(self, model: Model, generation: int, reason: str) -> None:
         """A call found the model's process dead or gone; ignored where that process was replaced since."""
         if model.generation == generation and model.loaded and self._client is not None:
             logger.error("a call to model %s found its process gone (%s): loading it again", model.name, reason)
-            self._recover(model)
+            self._revival.begin(model)
 
     async def stop(self) -> None:
         """End tritonserver and every backend."""
         self._stopping = True
-        tasks = [task for task in (self._watch, *self._recoveries.values()) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._revival.end()
         if self._client is not None:
             await self._client.close()
         if self._process is not None:
             await self._process.stop()
         self._lifelines.kill_all()
         await self._lifelines.close()
+
+    async def _clear(self, name: str) -> None:
+        """Leave nothing of a model: not in Triton, not as a process, not in the repository."""
+        if self._client is not None:
+            try:
+                await self._client.unload(name, self._load_deadline)
+            except ProcessDied:
+                pass  # and its backends with it
+        await self._lifelines.wait_until_ended(name, timeout=5)
+        shutil.rmtree(self.repository / name, ignore_errors=True)
 
     async def _start_triton(self) -> None:
         assert self._binary is not None  # noqa: S101
@@ -151,21 +189,15 @@ class Keeper:
             wire.SPOOL_ENV: str(self._run_dir.path / "spool"),
             wire.KEEPER_ENV: str(self._lifelines.path),
         }
-        ports = free_ports(self._port_range)
-        process = await TritonProcess.start(self._binary, self.repository, ports, self._run_dir.shm_prefix, environ)
-        client = TritonClient(ports.grpc)
-        up, ended = asyncio.create_task(client.wait_until_up()), asyncio.create_task(process.wait())
-        await asyncio.wait({up, ended}, timeout=START_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
-        came_up = up.done() and not ended.done()
-        for task in (up, ended):
-            task.cancel()
-        await asyncio.gather(up, ended, return_exceptions=True)
-        if not came_up:
-            await client.close()
-            await process.stop()
-            said = next((line for line in reversed(process.last_lines) if line.strip()), "it said nothing")
-            raise ServerError(f"tritonserver did not start: {said}")
-        self._process, self._client, self._deaths = process, client, 0
+        process, client = await start(
+            self._binary,
+            self.repository,
+            free_ports(self._port_range),
+            self._run_dir.shm_prefix,
+            environ,
+            self._triton.arguments(),
+        )
+        self._process, self._client = process, client
         logger.debug("tritonserver runs as process %d", process.pid)
 
     async def _watch_triton(self) -> None:
@@ -176,10 +208,9 @@ class Keeper:
             code = await self._process.wait()
             logger.error("tritonserver ended with %s: starting it again", _exit(code))
             began = time.monotonic()
-            for task in self._recoveries.values():
-                task.cancel()
             for model in self.models.values():
                 model.went_down()
+            await self._revival.end()
             if self._client is not None:
                 await self._client.close()
                 self._client = None
@@ -187,9 +218,7 @@ class Keeper:
             self._lifelines.kill_all()
             try:
                 await self._start_triton()
-                for model in self.models.values():
-                    await self.client.load(model.name, self._load_deadline)
-                    await model.came_up()
+                await self._load_again()
             except (ServerError, LoadFailed, ProcessDied, OSError) as error:
                 attempts += 1
                 if attempts >= MAX_RESTARTS:
@@ -201,49 +230,44 @@ class Keeper:
                 await asyncio.sleep(BACKOFF * 2**attempts)
                 continue
             attempts = 0
-            self.restarts += 1
+            self._restarts += 1
             logger.warning("tritonserver is back after %.1f s", time.monotonic() - began)
+
+    async def _load_again(self) -> None:
+        """Every model, into a new tritonserver."""
+        for model in list(self.models.values()):
+            try:
+                await self.client.load(model.name, self._load_deadline)
+            except LoadFailed as failure:
+                if not self._multi_model:
+                    raise
+                await self._drop(model, failure)
+            else:
+                await model.came_up()
+
+    async def _drop(self, model: Model, why: object) -> None:
+        """One of many that cannot be brought back."""
+        logger.error("model %s cannot be brought back and is unloaded: %s", model.name, why)
+        self.models.pop(model.name, None)
+        await model.retire(0)
+        await self._clear(model.name)
 
     def _backend_died(self, name: str, pid: int) -> None:
         model = self.models.get(name)
         if self._stopping or model is None or not model.loaded:
             return
         logger.error("the process %d of model %s ended: loading it again", pid, name)
-        self._recover(model)
+        self._revival.begin(model)
 
-    def _recover(self, model: Model) -> None:
-        model.went_down()
-        self._recoveries[model.name] = asyncio.create_task(self._reload(model))
+    async def _lost(self, model: Model, reason: str) -> None:
+        if self._multi_model:
+            await self._drop(model, reason)
+        else:
+            self._give_up(f"model {model.name} cannot be brought back: {reason}")
 
-    async def _reload(self, model: Model) -> None:
-        began, error = time.monotonic(), ""
-        if self._lifelines.of(model.name):
-            # Only the calls that the dead instance had stay open.
-            await self.client.quiet(model.name, GRACE)
-        self.client.abandon(model.name)
-        self._deaths += 1
-        if self._deaths > MAX_DEATHS and self._process is not None:
-            logger.warning("%d backends have died in this tritonserver: starting it afresh", self._deaths)
+    def _start_afresh(self) -> None:
+        if self._process is not None:
             self._process.kill()
-            return
-        for attempt in range(MAX_RESTARTS):
-            if attempt:
-                logger.error("model %s did not come back: %s", model.name, error)
-                await asyncio.sleep(BACKOFF * 2**attempt)
-            try:
-                await self.client.unload(model.name, self._load_deadline)
-                await self._lifelines.wait_until_ended(model.name, timeout=5)
-                await self.client.load(model.name, self._load_deadline)
-            except ProcessDied:
-                return  # tritonserver itself is gone; its watch loads the model again
-            except LoadFailed as failure:
-                error = str(failure)
-                continue
-            await model.came_up()
-            self.restarts += 1
-            logger.warning("model %s is back after %.1f s", model.name, time.monotonic() - began)
-            return
-        self._give_up(f"model {model.name} cannot be brought back: {error}")
 
     def _give_up(self, reason: str) -> None:
         if not self.failed.done():

@@ -21,8 +21,8 @@ _TABLE = re.compile(r"[+|].*[+|]")
 _LEVELS = {"I": logging.DEBUG, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
 
 
-def set_up(level: str) -> None:
-    """Log to stderr; Triton's own chatter is our debug."""
+def set_up(level: str, *, triton: bool = False) -> None:
+    """Log to stderr; Triton's own chatter is our debug, and shown beside the rest with `triton`."""
     logging.basicConfig(
         stream=sys.stderr,
         level=level.upper(),
@@ -31,6 +31,8 @@ def set_up(level: str) -> None:
     )
     for name in ("uvicorn", "httpx", "huggingface_hub", "urllib3", "filelock", "asyncio", "grpc"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if triton:
+        triton_log.setLevel(logging.DEBUG)
 
 
 def log_triton_line(line: str) -> None:

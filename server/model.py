@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from huggingface_backend.manifest import Manifest
+from server.errors import UnknownModel
 
 
 @dataclass(eq=False)
@@ -24,6 +26,9 @@ class Model:
         self.generation = 0
         """Counts the starts of the model's processes."""
         self.loaded = False
+        self.calls = 0
+        """Calls under way, waiting ones included."""
+        self._retired = False
         self._retrying = 0
         self._changed = asyncio.Condition()
         self._one_retry = asyncio.Lock()
@@ -37,18 +42,35 @@ class Model:
     def went_down(self) -> None:
         self.loaded = False
 
+    async def retire(self, timeout: float) -> None:
+        """Returns when the calls under way have ended, at the latest after the timeout (seconds).
+
+        Calls that still wait for the model then get UnknownModel.
+        """
+        deadline = time.monotonic() + timeout
+        while self.calls and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        async with self._changed:
+            self._retired = True
+            self.loaded = False
+            self._changed.notify_all()
+
     async def ready(self) -> int:
         """The generation to call; returns once the model is loaded and nothing is being tried again."""
         if not self.loaded or self._retrying:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self.loaded and not self._retrying)
+            await self._until(lambda: self.loaded and not self._retrying)
         return self.generation
 
     async def up(self, after: int) -> int:
         """The generation once it is a later one, whatever else is being tried."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.loaded and self.generation > after)
+        await self._until(lambda: self.loaded and self.generation > after)
         return self.generation
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._retired or condition())
+        if self._retired:
+            raise UnknownModel(f"model {self.name} was unloaded")
 
     @asynccontextmanager
     async def quarantine(self) -> AsyncIterator[None]:

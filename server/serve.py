@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -24,8 +24,14 @@ from server.background import Background
 from server.errors import ServerError
 from server.invocations import Invoker
 from server.keeper import Keeper
+from server.lines import Reading
 from server.metrics import Metrics
+from server.placing import Placing
 from server.rundir import RunDir
+from server.triton.arguments import TritonOptions
+
+if TYPE_CHECKING:
+    from server.multi_model import MultiModel
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +51,12 @@ class Serving:
     environ: Mapping[str, str]
     """What tritonserver and the scripts in it inherit."""
     repository: Path | None = None
+    multi_model: bool = False
+    """Whether models are loaded and unloaded by requests; there may be none at first."""
+    base_dir: Path = Path("/opt/ml")
+    """Where such models lie."""
+    memory_limit: int | None = None
+    """For all processes of the server; the container's or the machine's where it is None."""
     name: str | None = None
     options: Options = field(default_factory=Options)
     strict: bool = False
@@ -59,9 +71,15 @@ class Serving:
     queue_size: int = 100
     max_body: int = 100 * 2**20
     retry_scripts: bool = False
-    instances: int | None = None
+    placing: Placing = field(default_factory=Placing)
+    triton: TritonOptions = field(default_factory=TritonOptions)
     default_accept: str = "application/json"
     follow_references: bool = False
+    local_endpoint: bool = True
+    """Whether clients of SageMaker's runtime API are answered."""
+    reading: Reading = field(default_factory=Reading)
+    execution_parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What a batch transform job is told of this server; empty for nothing."""
 
 
 def serve(serving: Serving, listener: socket.socket) -> None:
@@ -105,8 +123,10 @@ class _Server:
             run_dir,
             {**serving.environ, wire.FOLLOW_ENV: str(int(serving.follow_references))},
             load_deadline=serving.startup_timeout,
+            multi_model=serving.multi_model,
             port_range=serving.port_range,
-            instances=serving.instances,
+            placing=serving.placing,
+            triton=serving.triton,
         )
         invoker = Invoker(
             keeper,
@@ -114,15 +134,21 @@ class _Server:
             timeout=serving.timeout,
             retry_scripts=serving.retry_scripts,
             default_accept=serving.default_accept,
+            reading=serving.reading,
         )
         metrics = Metrics()
         metrics.in_flight.set_function(lambda: invoker.in_flight)
         metrics.restarts.set_function(lambda: keeper.restarts)
         metrics.retries.set_function(lambda: invoker.retries)
         adapter = Adapter(keeper, invoker, metrics, serving.max_body)
+        multi_model = _multi_model(keeper, serving) if serving.multi_model else None
         stop = asyncio.Event()
         config = uvicorn.Config(
-            adapter.app(),
+            adapter.app(
+                () if multi_model is None else multi_model.routes(),
+                local_endpoint=serving.local_endpoint,
+                execution_parameters=serving.execution_parameters,
+            ),
             loop="none",
             lifespan="off",
             log_config=None,
@@ -142,6 +168,8 @@ class _Server:
             await self._until_stopped(tasks, keeper)
         finally:
             invoker.draining = True
+            if multi_model is not None:
+                multi_model.close()
             self._cancelled.set()
             await _drained(invoker, http)
             http.should_exit = True
@@ -189,6 +217,8 @@ class _Server:
         """Names and entries to serve, converted first where they have to be."""
         serving = self._serving
         if serving.source is None:
+            if serving.repository is None and serving.multi_model:
+                return []
             assert serving.repository is not None  # noqa: S101
             found = [(path.name, path) for path in sorted(serving.repository.glob("*")) if is_entry(path)]
             if not found:
@@ -209,6 +239,16 @@ class _Server:
         if serving.repository is not None:
             return [(name, place(artifact.path, serving.repository, name))]
         return [(name, artifact.path)]
+
+
+def _multi_model(keeper: Keeper, serving: Serving) -> MultiModel:
+    from server.conversion import Conversion
+    from server.library import Library
+    from server.memory import Memory
+    from server.multi_model import MultiModel
+
+    conversion = Conversion(serving.cache, serving.options, strict=serving.strict)
+    return MultiModel(Library(keeper, conversion, Memory(serving.memory_limit), serving.base_dir))
 
 
 async def _drained(invoker: Invoker, http: _HTTP) -> None:

@@ -51,8 +51,10 @@ def serve(repositories: dict[str, Repository]) -> Iterator[Hub]:
             hub.requests.append(f"{self.command} {path}")
             parts = path.strip("/").split("/")
             api = parts[:2] == ["api", "models"]
-            name = "/".join(parts[2:4] if api else parts[:2])
-            rest = parts[4:] if api else parts[2:]
+            parts = parts[2:] if api else parts
+            # The oldest models have no organisation in their names.
+            words = 1 if parts[0] in hub.repositories else 2
+            name, rest = "/".join(parts[:words]), parts[words:]
             repository = hub.repositories.get(name)
             given = self.headers.get("authorization", "").removeprefix("Bearer ")
             if repository is None or (repository.token and given != repository.token):

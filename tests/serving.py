@@ -44,9 +44,10 @@ class Server:
         env: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
         log_level: str = "debug",
+        port: int | None = None,
     ) -> None:
-        """`under` is a command that runs the server."""
-        self.port = free_port()
+        """`under` is a command that runs the server. Any free port if none is given."""
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self.started = time.monotonic()

@@ -6,8 +6,8 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -63,6 +63,8 @@ class Call:
     body_file: str = ""
     alone: bool = False
     """As wide as a whole batch, so that Triton puts nothing beside it."""
+    in_parts: bool = False
+    """Whether the caller reads an answer that comes in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Answer:
     content_type: str
     attributes: Mapping[str, Any]
     body_file: str
+    rest: Parts | None = None
+    """The parts that follow this one, for who closes them; None where it is the only one, or the last."""
 
 
 class TritonClient:
@@ -79,6 +83,11 @@ class TritonClient:
     def __init__(self, port: int) -> None:
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS)
         self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
+        self._infer_in_parts = self._channel.stream_stream(
+            _SERVICE + "ModelStreamInfer",
+            request_serializer=pb.ModelInferRequest.SerializeToString,
+            response_deserializer=pb.ModelStreamInferResponse.FromString,
+        )
         self._load = self._method("RepositoryModelLoad", pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse)
         self._closed = False
         self._calls: dict[str, set[Any]] = {}
@@ -133,29 +142,49 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise ProcessDied(error.details()) from error
 
-    async def infer(self, calls: Sequence[Call], timeout: float) -> list[Answer | HTTPError]:
+    async def infer(
+        self, calls: Sequence[Call], timeout: float, *, decoupled: bool = False
+    ) -> list[Answer | HTTPError]:
         """The answers to calls of one model, sent as one request; the failure of one among several is in its place.
 
-        Raises the failure of a single call, DeadlineExceeded, ProcessDied or NotReached.
+        A `decoupled` model may give a single call the first part of an answer, and has no deadline here. Raises the
+        failure of a single call, DeadlineExceeded, ProcessDied or NotReached.
         """
         in_flight = self._calls.setdefault(calls[0].model, set())
+        if decoupled:
+            return await self._first(Parts(self._infer_in_parts([_request(calls)]), in_flight, self), calls[0])
         pending = self._infer(_request(calls), timeout=timeout)
         in_flight.add(pending)
         try:
             response = await pending
         except grpc.aio.AioRpcError as error:
-            raise _failure(error, timeout) from None
+            raise _failure(error.code(), error.details() or "", timeout) from None
         except asyncio.CancelledError:
             if pending in in_flight:
                 raise
-            if self._closed:
-                raise TritonDied("tritonserver ended") from None
-            raise ProcessDied("the backend that had the request ended") from None
+            raise self.death() from None
         finally:
             in_flight.discard(pending)
-        items = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=True))
-        columns = [_unpack(items[name]) for name in wire.OUTPUTS]
-        return [_answer(*row) for row in zip(*columns, strict=True)]
+        return _answers(response)
+
+    async def _first(self, parts: Parts, call: Call) -> list[Answer | HTTPError]:
+        rest = None
+        try:
+            answers, last = await parts.next()
+            if not last:
+                if not call.in_parts:
+                    raise BackendFailure(422, "InvalidInput", "there can be no stream here: leave stream out")
+                rest = parts
+        finally:
+            if rest is None:
+                parts.close()
+        return [replace(answer, rest=rest) if isinstance(answer, Answer) else answer for answer in answers]
+
+    def death(self) -> ProcessDied:
+        """Why a call was ended that nobody here gave up."""
+        if self._closed:
+            return TritonDied("tritonserver ended")
+        return ProcessDied("the backend that had the request ended")
 
     def _method(self, name: str, request: Any, response: Any) -> Any:
         return self._channel.unary_unary(
@@ -163,6 +192,40 @@ class TritonClient:
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )
+
+
+class Parts:
+    """The responses to one request to a decoupled model."""
+
+    def __init__(self, pending: Any, in_flight: set[Any], client: TritonClient) -> None:
+        self._pending, self._in_flight, self._client = pending, in_flight, client
+        in_flight.add(pending)
+        self.on_close: Callable[[], None] = lambda: None
+        """Called once, however often it is closed."""
+
+    async def next(self) -> tuple[list[Answer | HTTPError], bool]:
+        """The next part, and whether it is the last. Raises what `infer` raises, and then there are no more."""
+        try:
+            response = await self._pending.read()
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error.code(), error.details() or "") from None
+        except asyncio.CancelledError:
+            if self._pending in self._in_flight:
+                raise
+            raise self._client.death() from None
+        if response is grpc.aio.EOF:
+            raise ProcessDied("the answer ended before its end")
+        if response.error_message:
+            raise _failure(None, response.error_message)
+        last = response.infer_response.parameters["triton_final_response"].bool_param
+        return _answers(response.infer_response), last
+
+    def close(self) -> None:
+        """End the request; Triton tells the backend where it was not answered to its end."""
+        self._in_flight.discard(self._pending)
+        self._pending.cancel()
+        on_close, self.on_close = self.on_close, lambda: None
+        on_close()
 
 
 class LoadFailed(Exception):
@@ -188,6 +251,12 @@ def _request(calls: Sequence[Call]) -> pb.ModelInferRequest:
     return request
 
 
+def _answers(response: pb.ModelInferResponse) -> list[Answer | HTTPError]:
+    items = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=True))
+    columns = [_unpack(items[name]) for name in wire.OUTPUTS]
+    return [_answer(*row) for row in zip(*columns, strict=True)]
+
+
 def _unpack(raw: bytes) -> list[bytes]:
     """The items of a BYTES tensor: each has its length before it."""
     items, at = [], 0
@@ -206,8 +275,8 @@ def _answer(body: bytes, content_type: bytes, attributes: bytes, body_file: byte
     return Answer(body, content_type.decode(), stated, body_file.decode())
 
 
-def _failure(error: grpc.aio.AioRpcError, timeout: float) -> HTTPError | ProcessDied | NotReached:
-    code, details = error.code(), error.details() or ""
+def _failure(code: grpc.StatusCode | None, details: str, timeout: float = 0) -> HTTPError | ProcessDied | NotReached:
+    """What a failed call's code, where it has one, and Triton's words mean."""
     ours = parse_wire(details)
     if ours is not None:
         return BackendFailure(*ours)

@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class TritonProcess:
         self.ports = ports
         self.last_lines: deque[str] = deque(maxlen=20)
         """For the message about a start that failed."""
+        self.complaint = ""
+        """What it did not like of its command line."""
         self._process = process
         self._shm_prefix = shm_prefix
         self._log = asyncio.create_task(self._follow_log())
@@ -44,9 +46,10 @@ class TritonProcess:
         ports: Ports,
         shm_prefix: str,
         environ: Mapping[str, str],
+        arguments: Sequence[str] = (),
         control: str = "explicit",
     ) -> TritonProcess:
-        """`control` is Triton's model control mode."""
+        """`arguments` are further ones of its command line; `control` is its model control mode."""
         command = [
             str(binary.path),
             f"--model-repository={repository}",
@@ -61,6 +64,7 @@ class TritonProcess:
             *([] if Path("/dev/nvidiactl").exists() else ["--pinned-memory-pool-byte-size=0"]),
             f"--exit-timeout-secs={int(TERMINATE)}",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+            *arguments,
         ]
         if binary.backends is not None:
             command.append(f"--backend-directory={binary.backends}")
@@ -125,6 +129,8 @@ class TritonProcess:
 
     def _log_line(self, raw: bytes) -> None:
         line = raw[:MAX_LINE].decode("utf-8", "replace")
+        if line.startswith("Usage: ") and self.last_lines and not self.complaint:
+            self.complaint = self.last_lines[-1].rpartition("tritonserver: ")[2]
         self.last_lines.append(line.rstrip())
         log_triton_line(line)
 

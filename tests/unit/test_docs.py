@@ -40,7 +40,7 @@ def test_every_parameter_of_an_entry_is_documented_and_read() -> None:
 def test_environment_variables_are_read_in_one_place() -> None:
     # The keeper tells its backends where its socket and spool are; the worker quiets a library; the child processes of
     # a script find what it finds; SageMaker's own names are read where scripts import them from.
-    ours = {"server/settings.py", "server/cli.py", "converters/worker/main.py"}
+    ours = {"server/settings/__init__.py", "server/settings/kinds.py", "server/cli.py", "converters/worker/main.py"}
     ours |= {"huggingface_backend/lifeline.py", "huggingface_backend/model.py", "huggingface_backend/script.py"}
     ours |= {"huggingface_backend/compat/sagemaker_inference/environment.py"}
     for package in ("server", "converters", "huggingface_backend"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 
 from converters.worker import accelerated
 from converters.worker.protocol import Job
+from huggingface_backend import generation
 from huggingface_backend.errors import InvalidInput
 from huggingface_backend.manifest import Manifest
+from huggingface_backend.messages import Token
 from huggingface_backend.onnx_pipeline import OnnxPipeline
 from huggingface_backend.session import Counters
 from huggingface_backend.torch_pipeline import build
@@ -156,3 +160,78 @@ def test_answers_that_padding_changes_keep_lengths_apart(tmp_path: Path) -> None
     finally:
         loaded.pipe.close()
         shutil.rmtree(tmp_path / "entry")
+
+
+class Client:
+    """Someone who reads a text, and goes after some of its tokens."""
+
+    def __init__(self, tokens: int) -> None:
+        self._most, self.told = tokens, list[Token]()
+
+    def tell(self, token: Token) -> None:
+        self.told.append(token)
+
+    def gone(self) -> bool:
+        return len(self.told) >= self._most
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny models end before a client is asked for a second time."""
+    monkeypatch.setattr(generation, "LOOK", 0.0)
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_stream_tells_the_answer_and_who_goes_ends_only_his_own(gpt2: Loaded) -> None:
+    parameters = {"max_new_tokens": 60, "min_new_tokens": 60, "do_sample": False, "return_full_text": False}
+    prompts = texts(8, longest=12, seed=8)
+    expected = [gpt2.reference(prompt, **parameters)[0]["generated_text"] for prompt in prompts]
+    clients = [Client(1 if index % 2 else 1000) for index in range(8)]
+    outcomes: list[queue.SimpleQueue[Any]] = [queue.SimpleQueue() for _ in prompts]
+    gpt2.pipe._forwards.open.clear()
+    for prompt, client, outcome in zip(prompts, clients, outcomes, strict=True):
+        gpt2.pipe.submit(prompt, parameters, outcome.put, client.gone, client.tell)
+    gpt2.pipe._forwards.open.set()
+    for client, outcome, text in zip(clients, outcomes, expected, strict=True):
+        answer = outcome.get(timeout=60)
+        if client.gone():
+            assert (answer.status, len(client.told) < 60) == (499, True)
+        else:
+            assert answer == [{"generated_text": text}]
+            assert "".join(token.text for token in client.told) == text
+            assert [token.last for token in client.told] == [False] * 59 + [True]
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("parameters", [{"num_beams": 3}, {"num_return_sequences": 2, "do_sample": True}])
+def test_who_goes_ends_several_texts_at_once(gpt2: Loaded, parameters: dict[str, Any]) -> None:
+    asked, outcome = itertools.count(), queue.SimpleQueue[Any]()
+    given_up = gpt2.seen.cancelled
+    long = {"max_new_tokens": 70, "min_new_tokens": 70}
+    gpt2.pipe.submit("seven wizards", {**long, **parameters}, outcome.put, lambda: next(asked) > 5)
+    assert outcome.get(timeout=60).status == 499
+    assert gpt2.ask("tea", **GREEDY) == gpt2.reference("tea", **GREEDY)
+    assert gpt2.seen.cancelled == given_up + 1
+    assert next(asked) < 20
+
+
+def test_a_row_that_has_ended_does_not_wait_for_its_neighbours(gpt2: Loaded) -> None:
+    long = {"max_new_tokens": 70, "do_sample": False, "eos_token_id": list(range(100, 130))}
+    written = {}
+    for prompt in texts(24, longest=12, seed=9):
+        [answer] = gpt2.reference(prompt, return_tensors=True, **long)
+        written[prompt] = len(answer["generated_token_ids"]) - len(gpt2.reference.tokenizer(prompt)["input_ids"])
+    # In the order in which a pass that ends as a whole could not answer them.
+    prompts = sorted(written, key=lambda prompt: -written[prompt])
+    assert written[prompts[-1]] < written[prompts[0]]
+    ended = queue.SimpleQueue[str]()
+    gpt2.pipe._forwards.open.clear()
+    for prompt in prompts:
+        gpt2.pipe.submit(prompt, long, partial(_put, ended, prompt))
+    gpt2.pipe._forwards.open.set()
+    order = [written[ended.get(timeout=60)] for _ in prompts]
+    assert order[0] < written[prompts[0]]
+
+
+def _put(ended: queue.SimpleQueue[str], prompt: str, _answer: object) -> None:
+    ended.put(prompt)

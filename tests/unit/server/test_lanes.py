@@ -140,10 +140,8 @@ def test_processes_of_a_model(
 ) -> None:
     manifest = Manifest("text-classification", tier, hooks=hooks)
     monkeypatch.setattr(placing.os, "sched_getaffinity", lambda _pid: {0, 1, 2})
-    assert placing.instances(manifest) == expected
-    assert placing.instances(manifest, asked=7) == (7 if expected > 1 else 1)
-    monkeypatch.setattr(placing, "INSTANCE_BYTES", 2**60)
-    assert placing.instances(manifest) == 1
+    assert placing.Placing().count(manifest, 2**21) == expected
+    assert placing.Placing(instances=7).count(manifest, 2**21) == (7 if expected > 1 else 1)
 
 
 def test_the_estimate_follows_slow_calls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
