@@ -1,0 +1,1 @@
+"""The Dockerfile, read and carried out without Docker."""
