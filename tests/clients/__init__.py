@@ -1,0 +1,1 @@
+"""Real clients of SageMaker, run against a server on the loopback."""

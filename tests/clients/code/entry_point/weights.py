@@ -1,0 +1,1 @@
+WEIGHTS_FILE = "weights.json"
