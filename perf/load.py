@@ -46,6 +46,11 @@ class Round:
     def median_ms(self) -> float:
         return statistics.median(self.latencies) * 1000
 
+    @property
+    def p99_ms(self) -> float:
+        """What one answer in a hundred takes longer than."""
+        return sorted(self.latencies)[int(0.99 * len(self.latencies))] * 1000
+
 
 def spread(values: Sequence[float], digits: int) -> str:
     """Median, and the range of the rounds."""
