@@ -18,6 +18,8 @@ import re
 
 MAX_MESSAGE = 2000
 """Characters of a message that reach the client; SageMaker's bodies stay under 2048."""
+MAX_WIRE_BYTES = 2500
+"""Bytes of a message in UTF-8. gRPC writes each that is not ASCII as three, and takes 8192 in all."""
 
 _WIRE = re.compile(r"\[(\d{3}) (\w+)\] (.*)", re.DOTALL)
 
@@ -38,7 +40,8 @@ class RequestError(Exception):
 
     def to_wire(self) -> str:
         """The text that travels in Triton's error message."""
-        return f"[{self.status} {self.type}] {str(self)[:MAX_MESSAGE]}"
+        text = str(self)[:MAX_MESSAGE].encode()[:MAX_WIRE_BYTES].decode("utf-8", "ignore")
+        return f"[{self.status} {self.type}] {text}"
 
 
 class MalformedBody(RequestError):

@@ -20,7 +20,7 @@ from server.errors import BackendDied, BackendFailure, HTTPError, LineFailed
 from server.lanes import GROUP
 from server.lines import COUNT_HEADER, Format, Reading, error_line, one_line, recognise, records
 from server.model import Model
-from server.triton.client import Answer, Call
+from server.triton.messages import Answer, Call
 
 if TYPE_CHECKING:
     from server.invocations import Invoker

@@ -20,7 +20,8 @@ from server.lanes import Lane
 from server.lines import Reading
 from server.model import Model
 from server.streams import Turns, relay
-from server.triton.client import Answer, Call, NotReached, ProcessDied, TritonDied
+from server.triton.failures import NotReached, ProcessDied, TritonDied
+from server.triton.messages import Answer, Call
 
 MAX_TRITON_DEATHS = 3
 """Deaths of tritonserver that a call on its own is carried over."""

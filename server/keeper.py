@@ -26,7 +26,8 @@ from server.revival import BACKOFF, MAX_RESTARTS, Revival
 from server.rundir import RunDir
 from server.triton import binary
 from server.triton.arguments import TritonOptions
-from server.triton.client import LoadFailed, ProcessDied, TritonClient
+from server.triton.client import TritonClient
+from server.triton.failures import LoadFailed, ProcessDied
 from server.triton.process import TritonProcess, free_ports
 from server.triton.startup import start
 
@@ -129,11 +130,11 @@ class Keeper:
         )
         try:
             await self.client.load(name, self._load_deadline)
-        except BaseException as error:
+        except (LoadFailed, ProcessDied) as error:
+            # A load that takes too long goes on in Triton until its process ends.
+            await self._lifelines.wait_until_ended(name, timeout=0)
             await self._clear(name)
-            if isinstance(error, LoadFailed | ProcessDied):
-                raise ServerError(str(error)) from error
-            raise
+            raise ServerError(str(error)) from error
         self.models[name] = model
         await model.came_up()
         return model
@@ -174,12 +175,15 @@ class Keeper:
 
     async def _clear(self, name: str) -> None:
         """Leave nothing of a model: not in Triton, not as a process, not in the repository."""
-        if self._client is not None:
-            try:
-                await self._client.unload(name, self._load_deadline)
-            except ProcessDied:
-                pass  # and its backends with it
-        await self._lifelines.wait_until_ended(name, timeout=5)
+        client = self._client
+        try:
+            if client is not None:
+                await client.unload(name, self._load_deadline)
+            await self._lifelines.wait_until_ended(name, timeout=5)
+            if client is not None:
+                await client.wait_until_unloaded(name, timeout=5)
+        except ProcessDied:
+            pass  # and its backends with it
         shutil.rmtree(self.repository / name, ignore_errors=True)
 
     async def _start_triton(self) -> None:

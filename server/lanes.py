@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from server.errors import HTTPError
-from server.triton.client import Answer, Call
+from server.triton.messages import Answer, Call
 
 GROUP = 16
 """Calls in one Triton request at most."""

@@ -61,6 +61,7 @@ class Lifelines:
         except TimeoutError:
             for backend in waiting:
                 self._kill(backend)
+            await asyncio.gather(*[backend.ended.wait() for backend in waiting])
 
     def kill_all(self) -> None:
         for backend in list(self._backends):

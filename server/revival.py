@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from server.lifelines import Lifelines
 from server.model import Model
-from server.triton.client import LoadFailed, ProcessDied, TritonClient
+from server.triton.client import TritonClient
+from server.triton.failures import LoadFailed, ProcessDied
 
 logger = logging.getLogger(__name__)
 

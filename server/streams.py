@@ -12,7 +12,9 @@ from huggingface_backend.errors import MAX_MESSAGE
 from server.bodies import Chunks
 from server.errors import BackendDied, DeadlineExceeded, HTTPError
 from server.lanes import Send
-from server.triton.client import Answer, Call, NotReached, Parts, ProcessDied
+from server.triton.client import Parts
+from server.triton.failures import NotReached, ProcessDied
+from server.triton.messages import Answer, Call
 
 logger = logging.getLogger(__name__)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
 from tritonclient.grpc import service_pb2 as pb
 
-from huggingface_backend import wire
-from huggingface_backend.errors import parse_wire
-from server.errors import BackendFailure, DeadlineExceeded, HTTPError
+from server.errors import BackendFailure, HTTPError
+from server.triton.failures import LoadFailed, ProcessDied, TritonDied, failure, load_reason
+from server.triton.messages import Answer, Call, answers_of, request_of
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _OPTIONS = (
@@ -26,55 +24,9 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 200),
     ("grpc.enable_retries", 0),
 )
-_NOT_REACHED = ("unknown model", "is not ready", "failed to connect", "Connection refused")
+_HELD = ("READY", "LOADING", "UNLOADING")
 QUIET = 0.5
 """Seconds without an answer after which the calls that are left are taken for those of a dead process."""
-_LENGTH = struct.Struct("<I")
-_PADDING = b"\0\0\0\0"
-"""An empty BYTES item."""
-
-
-class ProcessDied(Exception):
-    """The backend died under a call."""
-
-    generation = 0
-    """Which start of the model's processes it was, where the caller knows."""
-
-
-class TritonDied(ProcessDied):
-    """tritonserver itself died under a call, which no model's input makes it do."""
-
-
-class NotReached(Exception):
-    """There was no process to take a call; it has cost nothing and may be sent again."""
-
-    generation = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request on the wire."""
-
-    model: str
-    body: bytes
-    content_type: str
-    accept: str
-    attributes: str = ""
-    body_file: str = ""
-    alone: bool = False
-    """As wide as a whole batch, so that Triton puts nothing beside it."""
-    in_parts: bool = False
-    """Whether the caller reads an answer that comes in parts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    body: bytes
-    content_type: str
-    attributes: Mapping[str, Any]
-    body_file: str
-    rest: Parts | None = None
-    """The parts that follow this one, for who closes them; None where it is the only one, or the last."""
 
 
 class TritonClient:
@@ -89,6 +41,7 @@ class TritonClient:
             response_deserializer=pb.ModelStreamInferResponse.FromString,
         )
         self._load = self._method("RepositoryModelLoad", pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse)
+        self._index = self._method("RepositoryIndex", pb.RepositoryIndexRequest, pb.RepositoryIndexResponse)
         self._closed = False
         self._calls: dict[str, set[Any]] = {}
         """Inferences in flight, by model."""
@@ -142,6 +95,18 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise ProcessDied(error.details()) from error
 
+    async def wait_until_unloaded(self, model: str, timeout: float) -> None:
+        """Returns once Triton holds nothing of a model, shared memory included; at the latest after the timeout."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                index = await self._index(pb.RepositoryIndexRequest(), timeout=timeout)
+            except grpc.aio.AioRpcError as error:
+                raise ProcessDied(error.details()) from error
+            if not any(each.name == model and each.state in _HELD for each in index.models):
+                return
+            await asyncio.sleep(0.01)
+
     async def infer(
         self, calls: Sequence[Call], timeout: float, *, decoupled: bool = False
     ) -> list[Answer | HTTPError]:
@@ -152,20 +117,20 @@ class TritonClient:
         """
         in_flight = self._calls.setdefault(calls[0].model, set())
         if decoupled:
-            return await self._first(Parts(self._infer_in_parts([_request(calls)]), in_flight, self), calls[0])
-        pending = self._infer(_request(calls), timeout=timeout)
+            return await self._first(Parts(self._infer_in_parts([request_of(calls)]), in_flight, self), calls[0])
+        pending = self._infer(request_of(calls), timeout=timeout)
         in_flight.add(pending)
         try:
             response = await pending
         except grpc.aio.AioRpcError as error:
-            raise _failure(error.code(), error.details() or "", timeout) from None
+            raise failure(error.code(), error.details() or "", timeout) from None
         except asyncio.CancelledError:
             if pending in in_flight:
                 raise
             raise self.death() from None
         finally:
             in_flight.discard(pending)
-        return _answers(response)
+        return answers_of(response)
 
     async def _first(self, parts: Parts, call: Call) -> list[Answer | HTTPError]:
         rest = None
@@ -208,7 +173,7 @@ class Parts:
         try:
             response = await self._pending.read()
         except grpc.aio.AioRpcError as error:
-            raise _failure(error.code(), error.details() or "") from None
+            raise failure(error.code(), error.details() or "") from None
         except asyncio.CancelledError:
             if self._pending in self._in_flight:
                 raise
@@ -216,9 +181,9 @@ class Parts:
         if response is grpc.aio.EOF:
             raise ProcessDied("the answer ended before its end")
         if response.error_message:
-            raise _failure(None, response.error_message)
+            raise failure(None, response.error_message)
         last = response.infer_response.parameters["triton_final_response"].bool_param
-        return _answers(response.infer_response), last
+        return answers_of(response.infer_response), last
 
     def close(self) -> None:
         """End the request; Triton tells the backend where it was not answered to its end."""
@@ -226,74 +191,3 @@ class Parts:
         self._pending.cancel()
         on_close, self.on_close = self.on_close, lambda: None
         on_close()
-
-
-class LoadFailed(Exception):
-    """A model that cannot be loaded; the message is one line."""
-
-
-def _request(calls: Sequence[Call]) -> pb.ModelInferRequest:
-    width = wire.MAX_BATCH_SIZE if calls[0].alone else len(calls)
-    padding = _PADDING * (width - len(calls))
-    request = pb.ModelInferRequest(model_name=calls[0].model)
-    values = {
-        wire.BODY: [call.body for call in calls],
-        wire.CONTENT_TYPE: [call.content_type.encode() for call in calls],
-        wire.ACCEPT: [call.accept.encode() for call in calls],
-        wire.ATTRIBUTES: [call.attributes.encode() for call in calls],
-        wire.BODY_FILE: [call.body_file.encode() for call in calls],
-    }
-    for name, column in values.items():
-        if name in wire.INPUTS or any(column):
-            request.inputs.add(name=name, datatype="BYTES", shape=(width, 1))
-            packed = b"".join(part for value in column for part in (_LENGTH.pack(len(value)), value))
-            request.raw_input_contents.append(packed + padding)
-    return request
-
-
-def _answers(response: pb.ModelInferResponse) -> list[Answer | HTTPError]:
-    items = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=True))
-    columns = [_unpack(items[name]) for name in wire.OUTPUTS]
-    return [_answer(*row) for row in zip(*columns, strict=True)]
-
-
-def _unpack(raw: bytes) -> list[bytes]:
-    """The items of a BYTES tensor: each has its length before it."""
-    items, at = [], 0
-    while at < len(raw):
-        end = at + 4 + _LENGTH.unpack_from(raw, at)[0]
-        items.append(raw[at + 4 : end])
-        at = end
-    return items
-
-
-def _answer(body: bytes, content_type: bytes, attributes: bytes, body_file: bytes) -> Answer | HTTPError:
-    """A row of the outputs, which are in the order of `wire.OUTPUTS`."""
-    stated = json.loads(attributes) if attributes else {}
-    if "error" in stated:
-        return BackendFailure(*(parse_wire(stated["error"]) or (500, "InternalError", "a failure that cannot be read")))
-    return Answer(body, content_type.decode(), stated, body_file.decode())
-
-
-def _failure(code: grpc.StatusCode | None, details: str, timeout: float = 0) -> HTTPError | ProcessDied | NotReached:
-    """What a failed call's code, where it has one, and Triton's words mean."""
-    ours = parse_wire(details)
-    if ours is not None:
-        return BackendFailure(*ours)
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(f"no answer within {timeout:.0f} s")
-    # A model between its unload and its load is unknown or not ready, a tritonserver between two runs refuses.
-    if code == grpc.StatusCode.NOT_FOUND or any(text in details for text in _NOT_REACHED):
-        return NotReached(details)
-    if "Stub process" in details:
-        return ProcessDied(details)
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return TritonDied(details)
-    return BackendFailure(500, "TritonError", details.splitlines()[0] if details else str(code))
-
-
-def load_reason(details: str) -> str:
-    """The last cause in Triton's chain of reasons for a failed load, in one line."""
-    lines = [line.strip() for line in details.splitlines() if line.strip()]
-    reason = next((line for line in lines if "TritonModelException" in line), lines[0] if lines else "no reason given")
-    return reason.rpartition("TritonModelException: ")[2].rpartition("Internal: ")[2]

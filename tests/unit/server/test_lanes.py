@@ -12,7 +12,8 @@ from huggingface_backend.manifest import Manifest
 from server import lanes, placing
 from server.errors import BackendFailure, HTTPError
 from server.lanes import GROUP, GROUP_BYTES, Lane
-from server.triton.client import Answer, Call, ProcessDied
+from server.triton.failures import ProcessDied
+from server.triton.messages import Answer, Call
 
 
 def call(text: str = "tea") -> Call:

@@ -17,7 +17,7 @@ from server.logs import MAX_LINE, log_triton_line
 from server.model import Model
 from server.rundir import RunDir
 from server.triton import binary
-from server.triton.client import load_reason
+from server.triton.failures import load_reason
 from server.triton.process import free_ports
 
 
