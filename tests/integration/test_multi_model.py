@@ -50,7 +50,8 @@ def base(
     place(entry, models, "broken")
     (models / "broken" / "1" / "model.onnx").write_bytes(b"no graph")
     (models / "nothing").mkdir()
-    subprocess.run(["cp", "-r", built("distilbert", num_labels=3), models / "raw"], check=True)
+    # Of its own size, so that no other test has converted it.
+    subprocess.run(["cp", "-r", built("distilbert", num_labels=6), models / "raw"], check=True)
     wheels = [wheel(base / "wheels", "shared_thing", release) for release in ("1.0", "2.0")]
     for name, file in zip(("one", "two"), wheels, strict=True):
         scripted(models / name, f"./{file.name}\n", CONFLICTING.format(package="shared_thing"))

@@ -183,7 +183,8 @@ class Container:
 
     def wait(self, seconds: float = 90) -> Container:
         """Probe until /ping is 200."""
-        while time.monotonic() < self._began + seconds:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             if self.probe() and self.probes.pings[-1] == 200:
                 self.probes.ready = time.monotonic() - self._began
                 return self

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import httpx
 
 from tests.platform.container import Container
+from tests.serving import Server
 
 MB = 2**20
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
@@ -24,7 +25,7 @@ JSON = "application/json"
 
 
 def invoke(
-    container: Container,
+    container: Container | Server,
     body: Any,
     *,
     path: str = "/invocations",
@@ -169,7 +170,7 @@ class Transform:
         }
         return {name: str(value) for name, value in stated.items() if value is not None}
 
-    def run(self, container: Container, objects: Mapping[str, bytes]) -> Job:
+    def run(self, container: Container | Server, objects: Mapping[str, bytes]) -> Job:
         """Send every object through the container and put the answers together."""
         said = container.client.get("/execution-parameters")
         told = said.json() if said.status_code == 200 else {}

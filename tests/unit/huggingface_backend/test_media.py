@@ -139,7 +139,7 @@ def test_broken_images_are_malformed(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "type_"),
     [([1], "image/png"), (picture("CMYK"), "image/png"), (picture("RGBA"), "image/jpeg"), ({"a": 1}, "text/csv")],
-    ids=str,
+    ids=["a list", "four inks", "transparency", "an object"],
 )
 def test_a_prediction_that_a_type_cannot_hold_is_406(content: Any, type_: str) -> None:
     with pytest.raises(UnacceptableType):
