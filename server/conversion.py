@@ -47,7 +47,8 @@ class Conversion:
 
     async def run(self, name: str, source: Path) -> Path:
         """The entry of a folder or an archive, converted if it was not yet. ConversionError says why there is none."""
-        command = [sys.executable, "-m", "server.cli", "convert", str(source), *self._arguments]
+        # -P: the folder that the server was started in is none to import from.
+        command = [sys.executable, "-P", "-m", "server.cli", "convert", str(source), *self._arguments]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
         async with self._free:
