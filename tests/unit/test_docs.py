@@ -53,7 +53,7 @@ def test_environment_variables_are_read_in_one_place() -> None:
 def test_the_readme_names_what_runs() -> None:
     for task in TASKS:
         assert task in README
-    for script in re.findall(r"scripts/(\w+)", README):
+    for script in re.findall(r"scripts/([\w-]+)", README):
         assert (ROOT / "scripts" / script).is_file()
     for command in re.findall(r"^triton-hf (\w+)", README, re.MULTILINE):
         assert command in cli.commands
