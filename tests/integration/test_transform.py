@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import httpx
+import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -152,8 +153,12 @@ def test_a_model_of_its_own_and_a_kill_in_the_middle(
     while not (part.exists() and part.stat().st_size):
         assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.002)
+    started = psutil.Process(first.pid).children(recursive=True)
+    assert len(started) >= 3
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=10)
+    # The kernel ends what it started, in the middle of a batch too.
+    assert psutil.wait_procs(started, timeout=10)[1] == []
     assert first.returncode == -signal.SIGKILL
     assert sorted(path.name for path in target.iterdir()) == [part.name, "a.jsonl.out"]
     assert labels((target / "a.jsonl.out").read_text()) == alone[:10]
