@@ -25,6 +25,7 @@ from threading import Event, Thread
 from filelock import FileLock
 
 from converters import entry
+from converters.children import bound
 from converters.digest import Digests
 from converters.errors import ConversionError
 from converters.progress import Progress
@@ -100,11 +101,9 @@ def _site_folders() -> list[str]:
 
 def _run(command: list[str], folder: Path, cancelled: Event | None) -> tuple[int, str]:
     """A command's exit code and everything it said; a cancelled one is killed with its children."""
-    if shutil.which("setpriv"):
-        command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         child = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            bound(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         finished = Event()
         if cancelled is not None:

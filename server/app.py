@@ -69,8 +69,7 @@ class Adapter:
 
     async def _invoke(self, request: Request) -> Response:
         spool = self._keeper.spool
-        announced = request.headers.get("content-length", "")
-        body = await bodies.read(request.stream(), announced, self._max_body, spool)
+        body = await bodies.read(request, self._max_body, spool)
         try:
             with WhileConnected(request.receive):
                 result = await self._invoker.invoke(request.path_params.get("name"), body, request.headers)

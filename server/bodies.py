@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from starlette.requests import Request
+
 from huggingface_backend import wire
 from server.errors import BodyTooLarge, OutOfSpace
 
@@ -33,19 +35,19 @@ class Body:
             spool.remove(self.stored)
 
 
-async def read(chunks: AsyncIterator[bytes], announced: str, limit: int, spool: wire.Spool) -> Body:
-    """The body that arrives in chunks, of at most `limit` bytes.
+async def read(request: Request, limit: int, spool: wire.Spool) -> Body:
+    """A request's body, of at most `limit` bytes; whoever gets it removes it.
 
-    `announced` is its Content-Length. BodyTooLarge as soon as it is known to be too large, OutOfSpace where it does not
-    fit on the disk. Whoever gets the body removes it.
+    BodyTooLarge as soon as it is known to be too large, OutOfSpace where it does not fit on the disk.
     """
+    announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise BodyTooLarge(f"the body has {announced} bytes, {limit} are allowed")
     gathered: list[bytes] = []
     size = total = 0
     name, file = "", None
     try:
-        async for chunk in chunks:
+        async for chunk in request.stream():
             gathered.append(chunk)
             size += len(chunk)
             total += len(chunk)
@@ -68,21 +70,6 @@ async def read(chunks: AsyncIterator[bytes], announced: str, limit: int, spool: 
     return Body(b"", name)
 
 
-async def stored(data: bytes, spool: wire.Spool) -> Body:
-    """A body that is in memory, moved to the spool where it is too big for shared memory."""
-    if len(data) <= wire.SPOOL_ABOVE:
-        return Body(data)
-    with on_disk():
-        return Body(b"", await asyncio.to_thread(spool.write, data))
-
-
-async def pieces(name: str, spool: wire.Spool) -> AsyncGenerator[bytes, None]:
-    """A spooled answer from its beginning to its end."""
-    with spool.open(name) as file:
-        while piece := await asyncio.to_thread(file.read, PIECE):
-            yield piece
-
-
 class Chunks:
     """An answer in pieces, to be closed by whoever gets it, whether it was read to its end or not at all."""
 
@@ -101,6 +88,21 @@ class Chunks:
                 await self._chunks.aclose()
             finally:
                 self._on_close()
+
+
+def sent(file: BinaryIO, on_close: Callable[[], None]) -> Chunks:
+    """A file from where it stands to its end, closed with the chunks."""
+
+    def close() -> None:
+        file.close()
+        on_close()
+
+    return Chunks(_pieces(file), close)
+
+
+async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+    while piece := await asyncio.to_thread(file.read, PIECE):
+        yield piece
 
 
 def _write(file: BinaryIO, chunks: list[bytes]) -> None:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from huggingface_backend import wire
 from huggingface_backend.media_types import JSON
-from server.bodies import PIECE, Body, Chunks, on_disk
+from server.bodies import Body, Chunks, on_disk, sent
 from server.errors import BackendDied, BackendFailure, HTTPError, LineFailed
 from server.lanes import GROUP
 from server.lines import COUNT_HEADER, Format, Reading, error_line, one_line, recognise, records
@@ -57,13 +57,7 @@ class Lines:
         """The pieces of a long answer; None where it is in memory."""
         if self.file is None:
             return None
-        file = self.file
-
-        def close() -> None:
-            file.close()
-            on_close()
-
-        return Chunks(_pieces(file), close)
+        return sent(self.file, on_close)
 
 
 class Bulk:
@@ -200,8 +194,3 @@ def _groups(lines: Iterator[tuple[int, bytes]], rows: int) -> Iterator[Group]:
         size += len(line)
     if group:
         yield group
-
-
-async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
-    while piece := await asyncio.to_thread(file.read, PIECE):
-        yield piece

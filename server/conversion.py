@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import sys
 from pathlib import Path
 
 from converters import ready
+from converters.children import bound
 from converters.convert import Options
 from converters.errors import ConversionError
 from converters.tasks import canonical
@@ -49,11 +49,9 @@ class Conversion:
         """The entry of a folder or an archive, converted if it was not yet. ConversionError says why there is none."""
         # -P: the folder that the server was started in is none to import from.
         command = [sys.executable, "-P", "-m", "server.cli", "convert", str(source), *self._arguments]
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
         async with self._free:
             child = await asyncio.create_subprocess_exec(
-                *command,
+                *bound(command),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -14,7 +14,7 @@ from huggingface_backend import wire
 from server import bodies
 from server.bodies import Body, Chunks
 from server.bulk import Bulk
-from server.errors import BackendDied, BadRequest, DeadlineExceeded, HTTPError, Unavailable, UnknownModel
+from server.errors import BackendDied, BadRequest, DeadlineExceeded, HTTPError, Unavailable
 from server.keeper import Keeper
 from server.lanes import Lane
 from server.lines import Reading
@@ -188,7 +188,7 @@ class Invoker:
             chunks = relay(answer, answer.rest, self._timeout, self._keeper.spool, streamed)
         elif answer.body_file:
             spool, name = self._keeper.spool, answer.body_file
-            chunks = Chunks(bodies.pieces(name, spool), partial(self._sent, name))
+            chunks = bodies.sent(spool.open(name), partial(self._sent, name))
         return Result(answer.body, answer.content_type, stated.get("status", 200), stated.get("headers", {}), chunks)
 
     def _leave(self) -> None:
@@ -205,9 +205,7 @@ class Invoker:
     def _model(self, name: str | None) -> Model:
         models = self._keeper.models
         if name is not None:
-            if name not in models:
-                raise UnknownModel(f"model {name} is not loaded")
-            return models[name]
+            return self._keeper.model(name)
         if len(models) == 1:
             return next(iter(models.values()))
         if not models:

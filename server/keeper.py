@@ -18,7 +18,7 @@ from converters.entry import VERSION
 from huggingface_backend import wire
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.script import CODE
-from server.errors import ServerError
+from server.errors import ServerError, UnknownModel
 from server.lifelines import Lifelines
 from server.model import Model
 from server.placing import Placing
@@ -108,6 +108,12 @@ class Keeper:
         await self._lifelines.open()
         await self._start_triton()
         self._watch = asyncio.create_task(self._watch_triton())
+
+    def model(self, name: str) -> Model:
+        """A model that is loaded. UnknownModel if there is none of that name."""
+        if name not in self.models:
+            raise UnknownModel(f"model {name} is not loaded")
+        return self.models[name]
 
     def processes(self, manifest: Manifest) -> int:
         """How many processes a model gets now; NoRoomError where shared memory has no room for one."""

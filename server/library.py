@@ -22,7 +22,6 @@ from server.errors import (
     OutOfSpace,
     ServerError,
     Unavailable,
-    UnknownModel,
     Unservable,
 )
 from server.keeper import Keeper
@@ -78,17 +77,14 @@ class Library:
 
     async def unload(self, name: str) -> None:
         """Returns when a model's calls are answered and its processes have ended. UnknownModel if it is not loaded."""
-        if name not in self._keeper.models:
-            raise UnknownModel(f"model {name} is not loaded")
-        await self._keeper.unload(self._keeper.models[name])
+        await self._keeper.unload(self._keeper.model(name))
         self._urls.pop(name, None)
         self._entries.pop(name, None)
         logger.info("model %s is unloaded", name)
 
     def describe(self, name: str) -> dict[str, str]:
         """A model's name and path; UnknownModel if it is not loaded."""
-        if name not in self._keeper.models:
-            raise UnknownModel(f"model {name} is not loaded")
+        self._keeper.model(name)
         return {"modelName": name, "modelUrl": self._urls.get(name, "")}
 
     def page(self, after: str) -> dict[str, Any]:

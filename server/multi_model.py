@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from server.errors import BadRequest, BodyTooLarge
+from huggingface_backend import wire
+from server import bodies
+from server.errors import BadRequest
 from server.library import Library
 from server.responses import Endpoint, answered
 
@@ -24,8 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 class MultiModel:
     """The calls of a multi-model endpoint; `/models/{name}/invoke` is the adapter's own, in every mode."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, spool: wire.Spool) -> None:
+        self._library, self._spool = library, spool
 
     def routes(self) -> list[Route]:
         return [
@@ -40,7 +41,8 @@ class MultiModel:
         self._library.draining = True
 
     async def load(self, request: Request) -> Response:
-        name, url = _named(await _body(request))
+        body = await bodies.read(request, MAX_BODY, self._spool)
+        name, url = _named(body.data)
         await self._library.load(name, url)
         return JSONResponse(self._library.describe(name))
 
@@ -61,20 +63,12 @@ def _answering(handler: Callable[[Request], Awaitable[Response]]) -> Endpoint:
     return Endpoint(partial(answered, handler))
 
 
-async def _body(request: Request) -> Any:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise BodyTooLarge(f"the body has more than {MAX_BODY} bytes")
+def _named(body: bytes) -> tuple[str, str]:
+    """`model_name` and `url` of a POST /models."""
     try:
-        return json.loads(body)
+        data = json.loads(body)
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
-
-
-def _named(data: Any) -> tuple[str, str]:
-    """`model_name` and `url` of a POST /models."""
     if not isinstance(data, dict):
         raise BadRequest('the body must be an object like {"model_name": "...", "url": "..."}')
     name, url = data.get("model_name"), data.get("url")

@@ -248,7 +248,8 @@ def _multi_model(keeper: Keeper, serving: Serving) -> MultiModel:
     from server.multi_model import MultiModel
 
     conversion = Conversion(serving.cache, serving.options, strict=serving.strict)
-    return MultiModel(Library(keeper, conversion, Memory(serving.memory_limit), serving.base_dir))
+    library = Library(keeper, conversion, Memory(serving.memory_limit), serving.base_dir)
+    return MultiModel(library, keeper.spool)
 
 
 async def _drained(invoker: Invoker, http: _HTTP) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any
 
+from converters.children import bound
 from converters.errors import ConversionError, GateError
 from converters.progress import Progress
 
@@ -45,11 +45,9 @@ def run(job: Job, progress: Progress, cancelled: Event | None = None) -> dict[st
     parent, whatever way that goes.
     """
     command = [sys.executable, "-m", "converters.worker.main"]
-    if shutil.which("setpriv"):
-        command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8"
+            bound(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8"
         )
         assert child.stdin and child.stdout  # noqa: S101
         finished = Event()

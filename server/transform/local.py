@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
 from types import TracebackType
 from typing import Self
 
+from converters.children import bound
 from server.errors import ServerError
 
 END = 30.0
@@ -31,9 +31,7 @@ class LocalServer:
         command = [sys.executable, "-P", "-m", "server.cli", "serve", entry, "--host", HOST]
         command += ["--port", str(port), "--log-level", "warning", "--timeout", str(TIMEOUT)]
         command += ["--max-payload-in-mb", "0"]
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._process = subprocess.Popen(bound(command), stdin=subprocess.DEVNULL, start_new_session=True)
 
     def check(self) -> None:
         """ServerError once it has ended."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 from collections import deque
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.children import bound
 from server.logs import MAX_LINE, log_triton_line
 from server.triton.binary import Binary
 
@@ -68,11 +68,9 @@ class TritonProcess:
         ]
         if binary.backends is not None:
             command.append(f"--backend-directory={binary.backends}")
-        # Should this process be killed, the kernel kills tritonserver; its stubs notice for themselves.
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+        # Its stubs end with the keeper's socket (`huggingface_backend.lifeline`).
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *bound(command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

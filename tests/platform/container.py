@@ -229,6 +229,11 @@ class Container:
         self.client.close()
         return End(self.process.returncode, self._ended - self._terminated, killed)
 
+    @property
+    def shared_memory(self) -> Path:
+        """Its /dev/shm, as it sees it."""
+        return Path("/proc", str(self.process.pid), "root", "dev", "shm")
+
     def processes(self) -> list[psutil.Process]:
         """Its living processes, the server first."""
         try:

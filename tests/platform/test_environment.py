@@ -169,7 +169,7 @@ def test_the_log_level(first: Container, second: Container, third: Container) ->
 
 @pytest.mark.clause("env.SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE")
 def test_shared_memory(second: Container) -> None:
-    regions = list(Path("/proc", str(second.process.pid), "root", "dev", "shm").iterdir())
+    regions = list(second.shared_memory.iterdir())
     assert [path.stat().st_size for path in regions if path.stat().st_size >= 5 * MB] == [5 * MB] * 3
 
 

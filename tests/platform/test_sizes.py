@@ -32,7 +32,7 @@ def there_and_back(container: Container, megabytes: int) -> None:
 
 @pytest.mark.clause("hosting.small-shm")
 def test_shared_memory_is_small_and_suffices(scripted: Container) -> None:
-    shm = Path("/proc", str(scripted.process.pid), "root", "dev", "shm")
+    shm = scripted.shared_memory
     room = os.statvfs(shm)
     assert room.f_blocks * room.f_frsize == 64 * MB
     # Each of them would fill it.
