@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -41,12 +41,13 @@ CSV_HEADERS = ("question", "context", "inputs")
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
 
-def writable(accept: str) -> list[str]:
+@lru_cache(maxsize=64)
+def writable(accept: str) -> tuple[str, ...]:
     """The accepted media types that have an encoder, the best first; UnacceptableType if none has."""
     found = acceptable(accept, ENCODERS)
     if not found:
         raise UnacceptableType(f"cannot answer with {accept}; can with {', '.join(ENCODERS)}")
-    return found
+    return tuple(found)
 
 
 def text(body: str | bytes, content_type: str) -> str:

@@ -26,6 +26,8 @@ from huggingface_backend.predictor import Runtime
 from huggingface_backend.script import PROGRAM
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from huggingface_backend.session import Counters
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,9 @@ class TritonPythonModel:
         self._timed = self._handler.manifest.one_at_a_time
         spool = os.environ.get(wire.SPOOL_ENV)
         self._spool = wire.Spool(Path(spool)) if spool else None
+        # What is loaded stays; looking through it again and again for garbage takes time from requests.
+        gc.collect()
+        gc.freeze()
 
     def execute(self, requests: list[Any]) -> None:
         """Hand the requests over. Each is answered through its own sender, most of them after this returns."""
@@ -100,12 +105,7 @@ class TritonPythonModel:
         return batch, replies
 
     def _read(self, rows: _Rows, index: int, reply: _Reply) -> Request:
-        try:
-            headers = json.loads(rows.text(wire.ATTRIBUTES, index) or "{}")
-            if not isinstance(headers, dict):
-                raise ValueError("not an object")
-        except ValueError as error:
-            raise MalformedBody(f"attributes is not a JSON object: {error}") from error
+        headers = _attributes(rows.item(wire.ATTRIBUTES, index))
         name = rows.text(wire.BODY_FILE, index)
         if not name:
             body = rows.item(wire.BODY, index)
@@ -141,6 +141,18 @@ class _Rows:
 
     def text(self, name: str, index: int) -> str:
         return self.item(name, index).decode("utf-8", "replace")
+
+
+def _attributes(given: bytes) -> dict[str, Any]:
+    if not given:
+        return {}
+    try:
+        headers = json.loads(given.decode("utf-8", "replace"))
+        if not isinstance(headers, dict):
+            raise ValueError("not an object")
+    except ValueError as error:
+        raise MalformedBody(f"attributes is not a JSON object: {error}") from error
+    return headers
 
 
 class _Reply:
@@ -216,28 +228,40 @@ class _Metrics:
     """What the model ran, on Triton's own /metrics."""
 
     def __init__(self, model: str) -> None:
-        self._sent = {"runs": 0, "rows": 0, "tokens": 0, "cancelled": 0}
-        self._metrics: dict[str, Any] = {}
+        self._model = {"model": model}
         # A metric outlives its family only to crash.
         self._families: list[Any] = []
-        for name, what in (
-            ("runs", "Runs of the ONNX graph"),
-            ("rows", "Rows in those runs"),
-            ("tokens", "Tokens in those runs, padding included"),
-            ("cancelled", "Rows given up because their clients had gone"),
-        ):
-            family = pb_utils.MetricFamily(
-                name=f"triton_hf_{name}_total", description=what, kind=pb_utils.MetricFamily.COUNTER
-            )
-            self._families.append(family)
-            self._metrics[name] = family.Metric(labels={"model": model})
+        self._parts: list[tuple[Callable[[Counters], float], Any, list[float]]] = []
+        self._add("runs", "Runs of the ONNX graph", {"": lambda counters: counters.runs})
+        self._add("rows", "Rows in those runs", {"": lambda counters: counters.rows})
+        self._add("tokens", "Tokens in those runs, padding included", {"": lambda counters: counters.tokens})
+        self._add(
+            "cancelled", "Rows given up because their clients had gone", {"": lambda counters: counters.cancelled}
+        )
+        self._add("answered", "Requests in triton_hf_stage_seconds", {"": lambda counters: counters.requests})
+        wall = {stage: partial(_seconds, "seconds", stage) for stage in wire.STAGES}
+        self._add("stage_seconds", "Seconds of those requests, by stage", wall)
+        cpu = {stage: partial(_seconds, "cpu_seconds", stage) for stage in wire.STAGES[1:]}
+        self._add("stage_cpu_seconds", "Processor time of the engine's threads, by stage", cpu)
+
+    def _add(self, name: str, what: str, parts: Mapping[str, Callable[[Counters], float]]) -> None:
+        counter = pb_utils.MetricFamily.COUNTER
+        family = pb_utils.MetricFamily(name=f"triton_hf_{name}_total", description=what, kind=counter)
+        self._families.append(family)
+        for stage, read in parts.items():
+            labels = {**self._model, "stage": stage} if stage else self._model
+            self._parts.append((read, family.Metric(labels=labels), [0.0]))
 
     def update(self, counters: Counters) -> None:
-        for name, metric in self._metrics.items():
-            now = getattr(counters, name)
-            if now > self._sent[name]:
-                metric.increment(now - self._sent[name])
-                self._sent[name] = now
+        for read, metric, sent in self._parts:
+            now = read(counters)
+            if now > sent[0]:
+                metric.increment(now - sent[0])
+                sent[0] = now
+
+
+def _seconds(kind: str, stage: str, counters: Counters) -> float:
+    return float(getattr(counters, kind)[stage])
 
 
 class _TritonLog(logging.Handler):
@@ -256,5 +280,6 @@ def _runtime(parameters: dict[str, str]) -> Runtime:
         rows_per_run=int(parameters.get("rows_per_run", "0")),
         sequence_length=int(parameters.get("sequence_length", "0")),
         threads=int(parameters.get("threads", "0")),
+        lanes=int(parameters.get("lanes", "0")),
         follow_references=os.environ.get(wire.FOLLOW_ENV) == "1",
     )

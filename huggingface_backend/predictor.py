@@ -30,6 +30,8 @@ class Runtime:
     """Tokens of a row; 0 for what the model takes."""
     threads: int = 0
     """Threads of ONNX Runtime; 0 for one a core."""
+    lanes: int = 0
+    """Runs of the graph beside each other; 0 for what suits the graph and the machine."""
     follow_references: bool = False
     """Whether a pipeline may open URLs and paths in requests."""
 
@@ -116,7 +118,7 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
 
     task = TASKS[manifest.task](manifest, tokenizer() if (folder / TOKENIZER).is_file() else None)
     task.follow_references = runtime.follow_references
-    session = Session(folder / GRAPH, runtime.threads, task.outputs)
+    session = Session(folder / GRAPH, runtime.threads, task.outputs, runtime.lanes or None)
     return Engine(
         task,
         session,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,18 +23,32 @@ logger = logging.getLogger(__name__)
 
 
 class Pending:
-    """A call on its way: it settles once, with its answer or with the first error of one of its rows."""
+    """A call on its way: it settles once, with its answer or with the first error of one of its rows.
 
-    def __init__(self, call: Call, task: Task, done: Done, cancelled: Callable[[], bool]) -> None:
+    Rows of a call may end in several threads at once.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        task: Task,
+        done: Done,
+        cancelled: Callable[[], bool],
+        told: Callable[[Pending, float], None] = lambda _pending, _encoded: None,
+    ) -> None:
+        """`told` is called after the answer was delivered, with the seconds that making it of the rows took."""
         self.call = call
         self.cancelled = cancelled
         self.settled = False
         self.since = time.monotonic()
         self.waves = 0
         """Waves it took part in."""
-        self._task, self._done = task, done
+        self.tokenised = self.inferred = 0.0
+        """Seconds that the encoding and the run of its last row took, which it shared with others."""
+        self._task, self._done, self._told = task, done, told
         self._outputs: list[Any] = [None] * len(call.items)
         self._left = len(call.items)
+        self._lock = threading.Lock()
         self._waiting = iter([Row(self, index, _ready(item)) for index, item in enumerate(call.items)])
         self._next: Row | None = next(self._waiting, None)
 
@@ -58,14 +74,18 @@ class Pending:
         if not _finite(output):
             self.settle(ModelError("the model's output contains NaN or infinity"))
             return
-        self._outputs[index] = self._task.keep(self.call, output)
-        self._left -= 1
-        if not self._left:
+        kept = self._task.keep(self.call, output)
+        with self._lock:
+            self._outputs[index] = kept
+            self._left -= 1
+            last = not self._left
+        if last:
             self.finish()
 
     def finish(self) -> None:
         """Answer from the rows' outputs."""
         answer: object
+        started = time.thread_time()
         try:
             answer = self._task.answer(self.call, self._outputs)
         except RequestError as error:
@@ -74,12 +94,14 @@ class Pending:
             logger.exception("unexpected failure in an answer")
             answer = ModelError("unexpected failure in the server; see its log")
         self.settle(answer)
+        self._told(self, time.thread_time() - started)
 
     def settle(self, outcome: object) -> None:
         """Answer or fail; only the first time counts."""
-        if self.settled:
-            return
-        self.settled = True
+        with self._lock:
+            if self.settled:
+                return
+            self.settled = True
         try:
             self._done(outcome)
         except Exception:
@@ -92,6 +114,8 @@ class Row:
     index: int
     ready: Encoding | Pixels | None = None
     """What the graph is fed, once there is it."""
+    twins: list[Row] | None = None
+    """Rows of the same wave with the same text, which get this one's result."""
 
     @property
     def text(self) -> Text:
@@ -113,19 +137,69 @@ class Row:
     def length(self) -> int:
         return 0 if self.ready is None else len(self.ready)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody still waits for its result."""
+        return not self.owner.settled or any(twin.wanted for twin in self.twins or ())
+
+    @property
+    def owners(self) -> Iterator[Pending]:
+        """Its call's, and its twins'."""
+        yield self.owner
+        for twin in self.twins or ():
+            yield twin.owner
+
+    def put(self, result: Any) -> None:
+        self.owner.put(self.index, result)
+        for twin in self.twins or ():
+            twin.put(result)
+
+    def settle(self, error: RequestError) -> None:
+        for owner in self.owners:
+            owner.settle(error)
+
+
+def once(rows: Iterable[Row]) -> list[Row]:
+    """Rows of equal options without those whose text another one has: these become its twins."""
+    first: dict[Text, Row] = {}
+    for row in rows:
+        other = first.setdefault(row.text, row)
+        if other is not row:
+            other.twins = [*(other.twins or ()), row]
+    return list(first.values())
+
 
 def encode(rows: Sequence[Row], tokenizer: TextTokenizer, *, offsets: bool) -> None:
     """Encode rows of equal options in one call."""
+    started = time.monotonic()
     texts = [row.text for row in rows]
     for row, encoding in zip(rows, tokenizer.encode(texts, rows[0].owner.call.options, offsets=offsets), strict=True):
         row.ready = encoding
+    took = time.monotonic() - started
+    for row in rows:
+        for owner in row.owners:
+            owner.tokenised = took
 
 
-def cut(rows: Iterable[Row], budget: int, *, equal_shapes: bool = False, most: int = 0) -> Iterator[list[Row]]:
+def cut(
+    rows: Sequence[Row], budget: int, *, parts: int = 1, equal_shapes: bool = False, most: int = 0
+) -> list[list[Row]]:
     """Batches of rows sorted by length, each of `rows × longest ≤ budget` tokens or of a single row.
 
+    As many batches as the budget makes, and `parts` where there are rows for them, of about the same number of tokens.
     `most` bounds the rows of a batch where it is not 0.
     """
+    total = sum(row.length for row in rows)
+    wanted = max(parts, math.ceil(total / budget))
+    share = min(budget, math.ceil(total / wanted))
+    while True:
+        batches = list(_filled(rows, share, equal_shapes, most))
+        if len(batches) <= wanted or share >= budget:
+            return batches
+        share = min(budget, share + share // 8 + 1)
+
+
+def _filled(rows: Iterable[Row], budget: int, equal_shapes: bool, most: int) -> Iterator[list[Row]]:
     batch: list[Row] = []
     for row in rows:
         differs = equal_shapes and batch and shape(batch[-1].ready) != shape(row.ready)

@@ -34,13 +34,18 @@ MAX_BATCH_SIZE = 64
 
 PARAMETERS = {
     "program": "The script in the entry's `code/` folder; `inference.py` if absent.",
-    "token_budget": "Tokens in one run of the graph, padding included; 2048 if absent.",
+    "token_budget": "Tokens in one run of the graph, padding included; if absent, what the conversion found, or 512.",
     "batch_size": "Requests that predict_batch_fn gets at once, at most; as many as wait if absent.",
     "rows_per_run": "Rows in one run of the graph at most; as many as the token budget takes if absent.",
     "sequence_length": "Tokens of a row on the fast tier, as if the model took no more; what it takes if absent.",
     "threads": "Threads of ONNX Runtime; one for each core this process may use if absent.",
+    "lanes": "Runs of the graph beside each other on the fast tier, a thread each; 1 is one run at a time, with all "
+    "threads; one a thread if absent, where the weights are small enough to be kept twice (512 MiB).",
 }
 """What may stand under `parameters` in an entry's config.pbtxt, as string values."""
+
+STAGES = ("queue", "tokenise", "infer", "encode")
+"""Where a request spends its time in the engine, as the metrics call it."""
 
 SPOOL_ABOVE = 4 * 1024 * 1024
 """Bytes above which a body travels as a file: SageMaker's containers have 64 MB of /dev/shm."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from starlette.routing import Route, Router
 
 from server import bodies
 from server.endpoints import LocalEndpoint
+from server.errors import HTTPError
 from server.gone import WhileConnected
 from server.metrics import Metrics
-from server.responses import Endpoint, Pieces, answered
+from server.responses import Endpoint, Pieces, Whole, answered
 
 if TYPE_CHECKING:
     from server.invocations import Invoker
@@ -40,10 +42,11 @@ class Adapter:
         """The routes alone: Starlette's middleware would catch what `invoke` has caught, at a tenth of its time."""
         invoke = Endpoint(self.invoke)
         routes = [
-            Route("/ping", self.ping),
-            Route("/metrics", self.metrics),
+            # They are tried in this order.
             Route("/invocations", invoke, methods=["POST"]),
             Route("/models/{name}/invoke", invoke, methods=["POST"]),
+            Route("/ping", self.ping),
+            Route("/metrics", self.metrics),
             *further,
         ]
         if execution_parameters:
@@ -61,25 +64,28 @@ class Adapter:
         text = await self._metrics.render(self._keeper.metrics_port)
         return Response(text, media_type="text/plain; version=0.0.4")
 
-    async def invoke(self, request: Request) -> Response:
-        with self._metrics.request() as outcome:
+    async def invoke(self, request: Request) -> Response | Whole:
+        started, status = time.perf_counter(), HTTPError.status
+        try:
             response = await answered(self._invoke, request)
-            outcome.status = response.status_code
+            status = response.status_code
+        finally:
+            self._metrics.request(status, time.perf_counter() - started)
         return response
 
-    async def _invoke(self, request: Request) -> Response:
+    async def _invoke(self, request: Request) -> Response | Whole:
         spool = self._keeper.spool
         body = await bodies.read(request, self._max_body, spool)
+        # The first of equal names counts, as for Starlette, whose mapping looks through them all each time.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"][::-1]}
         try:
             with WhileConnected(request.receive):
-                result = await self._invoker.invoke(request.path_params.get("name"), body, request.headers)
+                result = await self._invoker.invoke(request.path_params.get("name"), body, headers)
         finally:
             body.remove(spool)
-        headers = dict(result.headers)
         if result.chunks is None:
-            response = Response(result.body, result.status, headers=headers)
-        else:
-            response = Pieces(result.chunks, result.status, headers)
+            return Whole(result.body, result.status, result.content_type, result.headers)
+        response = Pieces(result.chunks, result.status, dict(result.headers))
         # Not as media_type: Starlette would add a charset to text types.
         response.headers["content-type"] = result.content_type
         return response

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from huggingface_backend import wire
 from server.errors import BodyTooLarge, OutOfSpace
@@ -40,14 +41,24 @@ async def read(request: Request, limit: int, spool: wire.Spool) -> Body:
 
     BodyTooLarge as soon as it is known to be too large, OutOfSpace where it does not fit on the disk.
     """
-    announced = request.headers.get("content-length", "")
+    announced = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
     if announced.isdigit() and int(announced) > limit:
-        raise BodyTooLarge(f"the body has {announced} bytes, {limit} are allowed")
+        raise BodyTooLarge(f"the body has {int(announced)} bytes, {limit} are allowed")
+    # Most bodies are there when their headers are.
+    message = await request.receive()
+    if message["type"] == "http.request" and not message.get("more_body") and len(message["body"]) <= wire.SPOOL_ABOVE:
+        if len(message["body"]) > limit:
+            raise BodyTooLarge(f"the body has more than the {limit} bytes that are allowed")
+        return Body(message["body"])
+    return await _gathered(message, request, limit, spool)
+
+
+async def _gathered(message: Message, request: Request, limit: int, spool: wire.Spool) -> Body:
     gathered: list[bytes] = []
     size = total = 0
     name, file = "", None
     try:
-        async for chunk in request.stream():
+        async for chunk in _chunks(message, request):
             gathered.append(chunk)
             size += len(chunk)
             total += len(chunk)
@@ -68,6 +79,15 @@ async def read(request: Request, limit: int, spool: wire.Spool) -> Body:
         raise
     file.close()
     return Body(b"", name)
+
+
+async def _chunks(message: Message, request: Request) -> AsyncGenerator[bytes, None]:
+    while message["type"] != "http.disconnect":
+        yield message["body"]
+        if not message.get("more_body"):
+            return
+        message = await request.receive()
+    raise ClientDisconnect
 
 
 class Chunks:

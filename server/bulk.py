@@ -17,7 +17,7 @@ from huggingface_backend import wire
 from huggingface_backend.media_types import JSON
 from server.bodies import Body, Chunks, on_disk, sent
 from server.errors import BackendDied, BackendFailure, HTTPError, LineFailed
-from server.lanes import GROUP
+from server.groups import GROUP
 from server.lines import COUNT_HEADER, Format, Reading, error_line, one_line, recognise, records
 from server.model import Model
 from server.triton.messages import Answer, Call
@@ -123,7 +123,8 @@ class Bulk:
         """Every line's answer or failure, in order. Ends what is in flight when it is closed."""
         rows = wire.MAX_BATCH_SIZE
         width = GROUPS
-        if model.concurrency is not None:
+        if model.in_turn:
+            assert model.concurrency is not None  # noqa: S101
             # One by one they take their time: no more than keep its processes busy, for others wait behind them.
             rows, width = GROUP, model.concurrency
         free = self._free.setdefault(model, asyncio.Semaphore(width))

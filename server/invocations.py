@@ -15,8 +15,8 @@ from server import bodies
 from server.bodies import Body, Chunks
 from server.bulk import Bulk
 from server.errors import BackendDied, BadRequest, DeadlineExceeded, HTTPError, Unavailable
+from server.groups import Groups, InTurn, Together
 from server.keeper import Keeper
-from server.lanes import Lane
 from server.lines import Reading
 from server.model import Model
 from server.streams import Turns, relay
@@ -62,7 +62,7 @@ class Invoker:
         self.in_flight = 0
         self.retries = 0
         self._keeper = keeper
-        self._lanes: WeakKeyDictionary[Model, Lane | Turns] = WeakKeyDictionary()
+        self._ways: WeakKeyDictionary[Model, Groups | Turns] = WeakKeyDictionary()
         self._limit = queue_size + wire.MAX_BATCH_SIZE
         self._timeout = timeout
         self._retry_scripts = retry_scripts
@@ -113,7 +113,7 @@ class Invoker:
 
     async def infer(self, model: Model, calls: Sequence[Call]) -> list[Answer | HTTPError]:
         """The answers to calls of one client, which may share a request to Triton; a call's failure is in its place."""
-        if len(calls) == 1 or self._lane(model):
+        if len(calls) == 1 or model.in_turn:
             return await asyncio.gather(*[_outcome(self._call(model, call)) for call in calls])
         while True:
             try:
@@ -125,10 +125,10 @@ class Invoker:
 
     async def _call(self, model: Model, call: Call) -> Answer:
         """The answer, with one more try, alone, for a call whose process died with it."""
-        lane = self._lane(model)
+        way = self._way(model)
         while True:
             try:
-                return await lane.infer(call) if lane else _one(await self._send(model, [call]))
+                return await way.infer(call) if way else _one(await self._send(model, [call]))
             except NotReached as error:
                 self._keeper.suspect(model, error.generation, str(error))
             except ProcessDied as death:
@@ -171,13 +171,13 @@ class Invoker:
     async def _infer(self, model: Model, calls: Sequence[Call]) -> list[Answer | HTTPError]:
         return await self._keeper.client.infer(calls, self._timeout, decoupled=model.manifest.streams)
 
-    def _lane(self, model: Model) -> Lane | Turns | None:
+    def _way(self, model: Model) -> Groups | Turns | None:
         if model.concurrency is None:
             return None
-        if model not in self._lanes:
-            lane = Turns if model.manifest.streams else Lane
-            self._lanes[model] = lane(partial(self._send, model), model.concurrency)
-        return self._lanes[model]
+        if model not in self._ways:
+            kind = Turns if model.manifest.streams else InTurn if model.in_turn else Together
+            self._ways[model] = kind(partial(self._send, model), model.concurrency)
+        return self._ways[model]
 
     def _result(self, model: Model, answer: Answer) -> Result:
         stated = answer.attributes

@@ -21,7 +21,7 @@ from huggingface_backend.script import CODE
 from server.errors import ServerError, UnknownModel
 from server.lifelines import Lifelines
 from server.model import Model
-from server.placing import Placing
+from server.placing import Placing, concurrency
 from server.revival import BACKOFF, MAX_RESTARTS, Revival
 from server.rundir import RunDir
 from server.triton import binary
@@ -33,9 +33,6 @@ from server.triton.startup import start
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 2
-"""Requests that Triton holds for each instance of a model which answers them one by one: one more than it works on, so
-that it never waits. The others wait here, where the death of an instance does not reach them."""
 UNLOAD_GRACE = 20.0
 """Seconds that the calls of a model which is unloaded get to end."""
 
@@ -132,7 +129,7 @@ class Keeper:
             name,
             manifest,
             runs_user_code=(version / CODE).is_dir(),
-            concurrency=AHEAD * count if manifest.one_at_a_time else None,
+            concurrency=concurrency(manifest, count),
         )
         try:
             await self.client.load(name, self._load_deadline)

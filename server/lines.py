@@ -60,9 +60,12 @@ def recognise(
     `own_reader` says that a script reads the bodies, which it then gets whole, unless the client asks for lines.
     HTTPError for lines in another charset or answers of another type.
     """
-    kind, parameters = media_type(content_type), _parameters(content_type)
+    kind = media_type(content_type)
     lines = kind in TYPES
-    if (own_reader and parameters.get(SPLIT) != "line") or not (lines or (reading.batch and kind == JSON)):
+    if not (lines or (reading.batch and kind == JSON)):
+        return None
+    parameters = _parameters(content_type)
+    if own_reader and parameters.get(SPLIT) != "line":
         return None
     readable = acceptable(accept, WRITABLE)
     whole = False

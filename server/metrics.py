@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 logger = logging.getLogger(__name__)
-
-
-class Outcome:
-    status = 500
 
 
 class Metrics:
@@ -26,6 +19,7 @@ class Metrics:
         self._requests = Counter(
             "triton_hf_requests", "Invocations answered, by HTTP status", ["status"], registry=self._registry
         )
+        self._by_status: dict[int, Counter] = {}
         self._seconds = Histogram(
             "triton_hf_request_seconds",
             "Seconds from an invocation's headers to its answer",
@@ -42,15 +36,13 @@ class Metrics:
             "triton_hf_retries", "Invocations tried again after their backend died", registry=self._registry
         )
 
-    @contextmanager
-    def request(self) -> Iterator[Outcome]:
-        """Time one invocation; the block leaves its status in what it gets."""
-        outcome, started = Outcome(), time.perf_counter()
-        try:
-            yield outcome
-        finally:
-            self._seconds.observe(time.perf_counter() - started)
-            self._requests.labels(str(outcome.status)).inc()
+    def request(self, status: int, seconds: float) -> None:
+        """Count one invocation that was answered."""
+        self._seconds.observe(seconds)
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = self._requests.labels(str(status))
+        counter.inc()
 
     async def render(self, triton_port: int | None) -> bytes:
         """Prometheus text; without Triton's part where Triton is down."""

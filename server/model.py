@@ -20,7 +20,7 @@ class Model:
     manifest: Manifest
     runs_user_code: bool
     concurrency: int | None = None
-    """Requests that Triton may hold at once; None for any number."""
+    """Requests that Triton may hold at once, of calls that came singly; None for any number."""
 
     def __post_init__(self) -> None:
         self.generation = 0
@@ -32,6 +32,11 @@ class Model:
         self._retrying = 0
         self._changed = asyncio.Condition()
         self._one_retry = asyncio.Lock()
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether its processes answer one call after the other."""
+        return self.manifest.one_at_a_time
 
     async def came_up(self) -> None:
         async with self._changed:

@@ -17,6 +17,11 @@ from server.errors import NoRoomError
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
+AHEAD = 2
+"""Requests that Triton holds for each instance of a model which answers them one by one, or for each core of one with
+batches: one more than it works on, so that it never waits."""
+
+
 @dataclass(frozen=True)
 class Placing:
     """What the operator wants of every model; None where the model and the machine decide."""
@@ -74,6 +79,16 @@ class Placing:
             batcher.preferred_batch_size[:] = [min(self.batch_size, MAX_BATCH_SIZE)]
         if self.batch_delay:
             batcher.max_queue_delay_microseconds = round(self.batch_delay * 1000)
+
+
+def concurrency(manifest: Manifest, count: int) -> int | None:
+    """Requests to Triton at once that calls of a model share; None where each has its own.
+
+    A model of the accelerated tier ends its calls at different times, and none should wait for another.
+    """
+    if manifest.one_at_a_time:
+        return AHEAD * count
+    return AHEAD * _cores() if manifest.tier == "fast" else None
 
 
 def _cores() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -18,10 +18,32 @@ from server.errors import BodyTooLarge, HTTPError
 logger = logging.getLogger(__name__)
 
 
+class Whole:
+    """An answer whose bytes are there, with the headers that it needs and no more."""
+
+    def __init__(self, body: bytes, status: int, content_type: str, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        bodiless = status < 200 or status in (204, 304)
+        self._body = b"" if bodiless else body
+        raw = [(b"content-type", content_type.encode("latin-1"))]
+        if not bodiless:
+            raw.append((b"content-length", b"%d" % len(body)))
+        raw += [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers.items()
+            if name.lower() not in ("content-type", "content-length")
+        ]
+        self._start = {"type": "http.response.start", "status": status, "headers": raw}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send(self._start)
+        await send({"type": "http.response.body", "body": self._body})
+
+
 class Endpoint:
     """A request's function as an ASGI application, without the wrappers that a route puts around functions."""
 
-    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(self, answer: Callable[[Request], Awaitable[Response | Whole]]) -> None:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +75,7 @@ def error_response(error: HTTPError) -> Response:
     return Response(json.dumps(body, ensure_ascii=False), error.status, headers=headers, media_type="application/json")
 
 
-async def answered(handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+async def answered(handler: Callable[[Request], Awaitable[Response | Whole]], request: Request) -> Response | Whole:
     """What a handler answers, or the answer that its failure is."""
     try:
         return await handler(request)

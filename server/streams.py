@@ -11,7 +11,7 @@ from huggingface_backend import wire
 from huggingface_backend.errors import MAX_MESSAGE
 from server.bodies import Chunks
 from server.errors import BackendDied, DeadlineExceeded, HTTPError
-from server.lanes import Send
+from server.groups import Send
 from server.triton.client import Parts
 from server.triton.failures import NotReached, ProcessDied
 from server.triton.messages import Answer, Call
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class Turns:
     """A few calls at a time to a model that answers one after the other, each until its answer's end.
 
-    As in `lanes.Lane`, those that wait do so here, where the death of a process does not reach them.
+    As in `groups.Groups`, those that wait do so here, where the death of a process does not reach them.
     """
 
     def __init__(self, send: Send, width: int) -> None:

@@ -61,7 +61,7 @@ class SentenceEmbedding(Task):
         if not rows:
             return []
         parameters: Parameters = call.parameters
-        vectors = np.stack(rows)
+        vectors = np.stack(rows) if len(rows) > 1 else rows[0][None]
         if parameters.normalize or (parameters.normalize is None and self._pooling.normalize):
             vectors = normalized(vectors)
         if parameters.dimensions is not None:

@@ -93,7 +93,7 @@ def test_64_clients_get_their_own_answers_in_batches(minilm_server: Server, refe
     runs = minilm_server.metric("triton_hf_runs_total") - runs
     rows = minilm_server.metric("triton_hf_rows_total") - rows
     assert rows == len(TEXTS)
-    assert rows / runs > 4
+    assert rows / runs > 1.5
 
 
 @pytest.mark.parametrize(("victim", "seconds"), [(BACKEND, 5), (TRITON, 10)])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import queue
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Loaded:
         self.pipe = OnnxPipeline(self.manifest, target, report=self._keep)
 
     def _keep(self, counters: Counters) -> None:
-        self.seen = replace(counters)
+        self.seen = copy.copy(counters)
 
     def ask(self, inputs: Any, **parameters: Any) -> Any:
         outcome: queue.SimpleQueue[Any] = queue.SimpleQueue()

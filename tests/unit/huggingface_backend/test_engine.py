@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from huggingface_backend.engine import Engine
 from huggingface_backend.errors import InvalidInput, RequestError
 from huggingface_backend.manifest import GRAPH, TOKENIZER, Manifest
-from huggingface_backend.rows import cut
+from huggingface_backend.rows import Row, cut
 from huggingface_backend.session import Session
 from huggingface_backend.tasks import TASKS
 from huggingface_backend.tokenization import TextTokenizer
@@ -27,14 +28,14 @@ class Loaded:
     session: Session
 
 
-@pytest.fixture(scope="module")
-def loaded(convert: Any, built: Callable[..., Path]) -> Iterator[Loaded]:
+@pytest.fixture(scope="module", params=[1, 3], ids=["one lane", "three lanes"])
+def loaded(convert: Any, built: Callable[..., Path], request: pytest.FixtureRequest) -> Iterator[Loaded]:
     """A classifier for at most 64 tokens whose manifest does not say so, so that only the graph itself can fail."""
     folder = convert(built("bert", num_labels=3)).path / "1"
     manifest = Manifest.read(folder)
     assert manifest.max_tokens == 64
     manifest = replace(manifest, max_tokens=None)
-    session = Session(folder / GRAPH)
+    session = Session(folder / GRAPH, lanes=request.param)
 
     def tokenizer() -> TextTokenizer:
         return TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
@@ -91,6 +92,61 @@ def test_rows_share_runs_within_the_budget(loaded: Loaded) -> None:
     assert (counters.rows - rows) / (counters.runs - runs) > 4
 
 
+def test_a_text_that_comes_twice_is_computed_once(loaded: Loaded) -> None:
+    counters = loaded.session.counters
+    rows = counters.rows
+    again = [text for text in texts(5, longest=6) for _ in range(4)]
+    [answers], _ = submit_all(loaded.engine, [(again, LOGITS)])
+    assert counters.rows - rows == 5
+    for index in range(0, 20, 4):
+        assert all(answer == answers[index] for answer in answers[index : index + 4])
+    assert answers[0] != answers[4]
+
+
+def test_a_bad_text_that_comes_twice_fails_both_calls(loaded: Loaded) -> None:
+    poison = " ".join(["fox"] * 100)
+    # The first call holds the engine until all others wait.
+    outcomes, _ = submit_all(loaded.engine, [(texts(500, longest=30), {}), (poison, {}), ("tea", {}), (poison, {})])
+    assert [isinstance(outcome, InvalidInput) for outcome in outcomes] == [False, True, False, True]
+
+
+def test_a_cancelled_call_leaves_its_twin_its_result() -> None:
+    twin, first = Owner(), Owner(settled=True)
+    row = Row(first, 0, twins=[Row(twin, 3)])  # type: ignore[arg-type]
+    assert row.wanted
+    row.put("result")
+    assert twin.results == {3: "result"}
+    twin.settled = True
+    assert not row.wanted
+
+
+@dataclass
+class Owner:
+    """A stand-in for a pending call, of which rows ask whether it is settled."""
+
+    settled: bool = False
+    results: dict[int, object] = field(default_factory=dict)
+
+    def put(self, index: int, result: object) -> None:
+        self.results[index] = result
+
+
+def test_requests_say_where_their_time_went(loaded: Loaded) -> None:
+    counters = loaded.session.counters
+    submit_all(loaded.engine, [("tea", {})])
+    time.sleep(0.1)
+    before, seconds, used = counters.requests, dict(counters.seconds), dict(counters.cpu_seconds)
+    started = time.monotonic()
+    submit_all(loaded.engine, [(text, {}) for text in texts(200, longest=30)])
+    took = time.monotonic() - started
+    # The last are counted a moment after they are answered.
+    while counters.requests - before < 200:
+        assert time.monotonic() < started + 30
+    spent = {stage: counters.seconds[stage] - seconds[stage] for stage in seconds}
+    assert all(value > 0 for value in spent.values()) and sum(spent.values()) <= 200 * took
+    assert all(0 < counters.cpu_seconds[stage] - used[stage] <= 4 * took for stage in used)
+
+
 def test_a_row_the_graph_cannot_take_fails_alone(loaded: Loaded) -> None:
     poison = " ".join(["fox"] * 100)
     calls: list[tuple[Any, dict[str, Any]]] = [(text, LOGITS) for text in texts(20, longest=30)]
@@ -132,7 +188,7 @@ def test_a_giant_text_is_answered_beside_the_others(loaded: Loaded) -> None:
 
 
 def test_a_cancelled_call_stops_costing(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_backend.engine.PATIENCE", 0.0)
+    monkeypatch.setattr("huggingface_backend.waves.PATIENCE", 0.0)
     rows = loaded.session.counters.rows
     outcomes: list[object] = []
     finished = threading.Event()
@@ -163,12 +219,27 @@ class FakeRow:
         ([5000], [[5000]]),
         ([10, 10, 10, 10], [[10, 10, 10, 10]]),
         ([10, 10, 30, 40], [[10, 10], [30], [40]]),
-        ([1] * 50, [[1] * 40, [1] * 10]),
+        ([1] * 50, [[1] * 25, [1] * 25]),
     ],
 )
 def test_cut(lengths: list[int], expected: list[list[int]]) -> None:
     batches = cut([FakeRow(length) for length in lengths], 40)  # type: ignore[arg-type]
     assert [[row.length for row in batch] for batch in batches] == expected
+
+
+@pytest.mark.parametrize(
+    ("lengths", "parts", "expected"),
+    [
+        ([10] * 8, 2, [4, 4]),
+        ([10], 2, [1]),
+        ([10] * 3, 4, [1, 1, 1]),
+        ([10, 10, 11, 12, 13, 14, 15, 16, 17], 2, [5, 4]),
+        ([1, 1, 100], 2, [2, 1]),
+    ],
+)
+def test_cut_gives_every_free_lane_a_part(lengths: list[int], parts: int, expected: list[int]) -> None:
+    batches = cut([FakeRow(length) for length in lengths], 1000, parts=parts)  # type: ignore[arg-type]
+    assert [len(batch) for batch in batches] == expected
 
 
 def test_cut_keeps_lengths_apart_where_nothing_can_be_padded() -> None:

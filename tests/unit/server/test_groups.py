@@ -1,4 +1,4 @@
-"""How calls of a one-by-one model are sent together."""
+"""How calls are sent together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from huggingface_backend.manifest import Manifest
-from server import lanes, placing
+from server import groups, placing
 from server.errors import BackendFailure, HTTPError
-from server.lanes import GROUP, GROUP_BYTES, Lane
+from server.groups import BATCH_BYTES, GROUP, GROUP_BYTES, Groups, InTurn, Together
 from server.triton.failures import ProcessDied
 from server.triton.messages import Answer, Call
 
@@ -27,6 +27,8 @@ class Triton:
         self.groups: list[list[str]] = []
         self.at_once = self.most = 0
         self.seconds = seconds
+        self.answer = 0
+        """Bytes that answers are filled up to."""
         self.ended = 0
 
     async def __call__(self, calls: Sequence[Call]) -> list[Answer | HTTPError]:
@@ -41,7 +43,7 @@ class Triton:
             return [
                 BackendFailure(422, "InvalidInput", "bad")
                 if text == "bad"
-                else Answer(text.encode(), "", {"seconds": self.seconds}, "")
+                else Answer(text.encode().ljust(self.answer), "", {"seconds": self.seconds}, "")
                 for text in texts
             ]
         finally:
@@ -49,18 +51,18 @@ class Triton:
             self.ended += 1
 
 
-async def answers(lane: Lane, texts: Sequence[str]) -> list[Any]:
-    outcomes = await asyncio.gather(*[lane.infer(call(text)) for text in texts], return_exceptions=True)
+async def answers(way: Groups, texts: Sequence[str]) -> list[Any]:
+    outcomes = await asyncio.gather(*[way.infer(call(text)) for text in texts], return_exceptions=True)
     return [outcome.body.decode() if isinstance(outcome, Answer) else outcome for outcome in outcomes]
 
 
 def test_quick_calls_share_requests_and_slow_ones_do_not() -> None:
     async def sent(seconds: float) -> Triton:
         triton = Triton(seconds)
-        lane = Lane(triton, 2)
+        way = InTurn(triton, 2)
         texts = [str(index) for index in range(200)]
         for _ in range(3):
-            assert await answers(lane, texts) == texts
+            assert await answers(way, texts) == texts
         return triton
 
     quick, slow = asyncio.run(sent(0)), asyncio.run(sent(0.005))
@@ -72,10 +74,10 @@ def test_quick_calls_share_requests_and_slow_ones_do_not() -> None:
 def test_every_process_gets_its_share_of_what_waits() -> None:
     async def sizes() -> list[int]:
         triton = Triton()
-        lane = Lane(triton, 4)
-        await answers(lane, ["warm"] * 100)
+        way = InTurn(triton, 4)
+        await answers(way, ["warm"] * 100)
         triton.groups.clear()
-        await answers(lane, ["tea"] * 8)
+        await answers(way, ["tea"] * 8)
         return [len(group) for group in triton.groups]
 
     # The first goes at once, as nothing waits yet when it comes.
@@ -85,10 +87,10 @@ def test_every_process_gets_its_share_of_what_waits() -> None:
 def test_big_bodies_are_not_put_together() -> None:
     async def groups() -> list[int]:
         triton = Triton()
-        lane = Lane(triton, 1)
-        await answers(lane, ["warm"] * 100)
+        way = InTurn(triton, 1)
+        await answers(way, ["warm"] * 100)
         triton.groups.clear()
-        await answers(lane, ["x" * (GROUP_BYTES // 2 + 1)] * 6)
+        await answers(way, ["x" * (GROUP_BYTES // 2 + 1)] * 6)
         return [len(group) for group in triton.groups]
 
     assert asyncio.run(groups()) == [1] * 6
@@ -97,9 +99,9 @@ def test_big_bodies_are_not_put_together() -> None:
 def test_failures_are_told_to_whom_they_concern() -> None:
     async def both() -> tuple[list[Any], list[Any]]:
         triton = Triton()
-        lane = Lane(triton, 1)
-        await answers(lane, ["warm"] * 100)
-        return await answers(lane, ["first", "a", "bad", "b"]), await answers(lane, ["first", "a", "die", "b"])
+        way = InTurn(triton, 1)
+        await answers(way, ["warm"] * 100)
+        return await answers(way, ["first", "a", "bad", "b"]), await answers(way, ["first", "a", "die", "b"])
 
     bad, dead = asyncio.run(both())
     assert [each if isinstance(each, str) else each.status for each in bad] == ["first", "a", 422, "b"]
@@ -110,14 +112,14 @@ def test_failures_are_told_to_whom_they_concern() -> None:
 def test_a_request_that_nobody_waits_for_is_ended() -> None:
     async def run() -> tuple[int, list[Any]]:
         triton = Triton(30)
-        lane = Lane(triton, 1)
-        first, second = asyncio.create_task(lane.infer(call("slow"))), asyncio.create_task(lane.infer(call("never")))
+        way = InTurn(triton, 1)
+        first, second = asyncio.create_task(way.infer(call("slow"))), asyncio.create_task(way.infer(call("never")))
         await asyncio.sleep(0.01)
         second.cancel()
         first.cancel()
         await asyncio.sleep(0.01)
         triton.seconds = 0
-        return triton.ended, await answers(lane, ["tea"])
+        return triton.ended, await answers(way, ["tea"])
 
     ended, after = asyncio.run(run())
     assert (ended, after) == (1, ["tea"])
@@ -148,12 +150,73 @@ def test_processes_of_a_model(
 def test_the_estimate_follows_slow_calls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> list[int]:
         triton = Triton()
-        lane = Lane(triton, 1)
-        await answers(lane, ["warm"] * 100)
-        triton.seconds = lanes.GROUP_SECONDS * 2
-        await answers(lane, ["slow"])
+        way = InTurn(triton, 1)
+        await answers(way, ["warm"] * 100)
+        triton.seconds = groups.GROUP_SECONDS * 2
+        await answers(way, ["slow"])
         triton.groups.clear()
-        await answers(lane, ["tea"] * 5)
+        await answers(way, ["tea"] * 5)
         return [len(group) for group in triton.groups]
 
     assert asyncio.run(run()) == [1] * 5
+
+
+def test_calls_for_batches_go_at_once_and_share_requests_when_they_must_wait() -> None:
+    async def run() -> Triton:
+        triton = Triton(0.002)
+        await answers(Together(triton, 3), [f"text {n}" for n in range(40)])
+        return triton
+
+    triton = asyncio.run(run())
+    assert triton.most == 3
+    assert [len(group) for group in triton.groups[:3]] == [1, 1, 1]
+    assert max(map(len, triton.groups)) == GROUP
+    assert [text for group in triton.groups for text in group] == [f"text {n}" for n in range(40)]
+
+
+def test_a_long_text_travels_without_short_ones_and_in_its_turn() -> None:
+    async def run() -> Triton:
+        triton = Triton(0.001)
+        texts = ["warm", "a", "L" * 300, "b", "c", "M" * 200, "d"]
+        assert await answers(Together(triton, 1), texts) == texts
+        return triton
+
+    assert asyncio.run(run()).groups == [["warm"], ["a", "b", "c", "d"], ["L" * 8, "M" * 8]]
+
+
+def test_calls_for_batches_share_only_what_a_batch_takes() -> None:
+    async def run(size: int, answer: int) -> int:
+        triton = Triton(0.001)
+        triton.answer = answer
+        await answers(Together(triton, 1), ["x" * size] * 30)
+        return max(map(len, triton.groups))
+
+    assert asyncio.run(run(BATCH_BYTES // 4, 1)) == 4
+    assert asyncio.run(run(BATCH_BYTES * 2, 1)) == 1
+    assert asyncio.run(run(10, GROUP_BYTES // 3)) == 3
+
+
+def test_failures_in_a_group_for_batches_are_each_callers_own() -> None:
+    async def run() -> tuple[list[Any], list[Any]]:
+        way = Together(Triton(), 1)
+        return await answers(way, ["first", "a", "bad", "b"]), await answers(way, ["first", "a", "die", "b"])
+
+    one, all_of_them = asyncio.run(run())
+    assert one[:2] == ["first", "a"] and one[3] == "b" and isinstance(one[2], BackendFailure)
+    assert all_of_them[0] == "first" and all(isinstance(each, ProcessDied) for each in all_of_them[1:])
+
+
+def test_who_hangs_up_while_waiting_is_not_sent() -> None:
+    async def run() -> Triton:
+        triton = Triton(0.01)
+        way = Together(triton, 1)
+        first = asyncio.create_task(way.infer(call("first")))
+        gone = [asyncio.create_task(way.infer(call(f"gone {n}"))) for n in range(3)]
+        stays = asyncio.create_task(way.infer(call("stays")))
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+        await asyncio.gather(first, stays)
+        return triton
+
+    assert asyncio.run(run()).groups == [["first"], ["stays"]]
