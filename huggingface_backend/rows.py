@@ -19,6 +19,11 @@ from huggingface_backend.messages import Done
 from huggingface_backend.tasks.base import Call, Task
 from huggingface_backend.tokenization import Text, TextTokenizer
 
+SLACK = 32
+"""Tokens of padding in a batch that cost no more than another run of the graph would."""
+WASTE = 0.25
+"""Padding in a batch, as a share of the tokens that were asked for: short texts are not made as long as a long one."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -201,13 +206,17 @@ def cut(
 
 def _filled(rows: Iterable[Row], budget: int, equal_shapes: bool, most: int) -> Iterator[list[Row]]:
     batch: list[Row] = []
+    asked = 0
     for row in rows:
+        size = (len(batch) + 1) * row.length
         differs = equal_shapes and batch and shape(batch[-1].ready) != shape(row.ready)
-        full = len(batch) == most or (len(batch) + 1) * row.length > budget
-        if batch and (differs or full):
+        full = len(batch) == most or size > budget
+        wasteful = size - asked - row.length > max(SLACK, WASTE * (asked + row.length))
+        if batch and (differs or full or wasteful):
             yield batch
-            batch = []
+            batch, asked = [], 0
         batch.append(row)
+        asked += row.length
     if batch:
         yield batch
 

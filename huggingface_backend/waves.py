@@ -53,6 +53,7 @@ class Waves:
     ) -> None:
         self._task, self._counters, self._budget, self._rows = task, counters, budget, rows_per_run
         self._size = max(WAVE, lanes) * budget
+        self._lanes = lanes
         self._make_tokenizer = tokenizer
         self._giants = ThreadPoolExecutor(1, "giants")
         self._giants_tokenizer: TextTokenizer | None = None
@@ -80,7 +81,7 @@ class Waves:
 
         Waits for calls where there are none.
         """
-        while self._receive():
+        while self._receive(free):
             rows, self._encoded = [*self._encoded, *self._take()], []
             try:
                 batches = self._batches(rows, free())
@@ -117,7 +118,7 @@ class Waves:
         self._active = [pending for pending in self._active if not pending.exhausted]
         return rows
 
-    def _receive(self) -> bool:
+    def _receive(self, free: Callable[[], int]) -> bool:
         """Take what came in, waiting for something if there is nothing to do; False at the end."""
         block = not (self._active or self._encoded)
         while True:
@@ -126,7 +127,11 @@ class Waves:
             except queue.Empty:
                 if not block:
                     return True
+                busy = free() < self._lanes
                 self._tell()
+                if busy:
+                    # What runs now will have to be reported too.
+                    continue
                 item = self._inbox.get()
             if item is None:
                 return False

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from server.keeper import Keeper
 
 
+_MODELS, _INVOKE = b"/models/", b"/invoke"
+
+
 class Adapter:
     """SageMaker's container contract over a keeper."""
 
@@ -55,6 +58,14 @@ class Adapter:
         if local_endpoint:
             routes += LocalEndpoint(invoke, self._keeper.models, lambda: self.ready).routes()
         return Router(routes)
+
+    def admits(self, target: bytes) -> bool:
+        """Whether there is room for a POST to a request target; for all that is no invocation there always is."""
+        if target == b"/invocations":
+            return self._invoker.admits(None)
+        if target.startswith(_MODELS) and target.endswith(_INVOKE):
+            return self._invoker.admits(target[len(_MODELS) : -len(_INVOKE)].decode("latin-1"))
+        return True
 
     async def ping(self, request: Request) -> Response:  # noqa: ARG002
         serving = self.ready and self._keeper.healthy and not self._invoker.draining

@@ -66,6 +66,9 @@ class BackendDied(HTTPError):
     status = 500
 
 
+TOO_MANY = "too many requests are waiting already"
+
+
 class Unavailable(HTTPError):
     status = 503
     retry_after = 1

@@ -14,7 +14,7 @@ from huggingface_backend import wire
 from server import bodies
 from server.bodies import Body, Chunks
 from server.bulk import Bulk
-from server.errors import BackendDied, BadRequest, DeadlineExceeded, HTTPError, Unavailable
+from server.errors import TOO_MANY, BackendDied, BadRequest, DeadlineExceeded, HTTPError, Unavailable
 from server.groups import Groups, InTurn, Together
 from server.keeper import Keeper
 from server.lines import Reading
@@ -54,7 +54,7 @@ class Invoker:
         default_accept: str,
         reading: Reading | None = None,
     ) -> None:
-        """`timeout` in seconds. `queue_size` requests may wait beside those of one full batch.
+        """`timeout` in seconds. `queue_size` requests of a model may wait beside those of one full batch.
 
         `default_accept` is the media type for clients that take any. `reading` says which bodies are lines.
         """
@@ -77,8 +77,8 @@ class Invoker:
         if self.draining:
             raise Unavailable("the server is stopping")
         model = self._model(name)
-        if self.in_flight >= self._limit:
-            raise Unavailable(f"{self.in_flight} requests are waiting already")
+        if model.calls >= self._limit:
+            raise Unavailable(TOO_MANY)
         self.in_flight += 1
         model.calls += 1
         result: Result | None = None
@@ -106,6 +106,24 @@ class Invoker:
             model.calls -= 1
             if result is None or result.chunks is None:
                 self.in_flight -= 1
+
+    def admits(self, name: str | None) -> bool:
+        """Whether there is room for a request to a model, made in this turn of the event loop; None is the only one.
+
+        One for a model that is not there is let in, to be told so.
+        """
+        models = self._keeper.models
+        if name is None and len(models) == 1:
+            model: Model | None = next(iter(models.values()))
+        else:
+            model = models.get(name or "")
+        if model is None or self.draining:
+            return True
+        if model.calls + model.coming >= self._limit:
+            return False
+        model.coming += 1
+        asyncio.get_running_loop().call_soon(model.came)
+        return True
 
     def _accept(self, headers: Mapping[str, str]) -> str:
         accept = headers.get("accept", "")

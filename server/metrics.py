@@ -20,6 +20,7 @@ class Metrics:
             "triton_hf_requests", "Invocations answered, by HTTP status", ["status"], registry=self._registry
         )
         self._by_status: dict[int, Counter] = {}
+        self._refused = self._requests.labels("503")
         self._seconds = Histogram(
             "triton_hf_request_seconds",
             "Seconds from an invocation's headers to its answer",
@@ -35,6 +36,10 @@ class Metrics:
         self.retries = Gauge(
             "triton_hf_retries", "Invocations tried again after their backend died", registry=self._registry
         )
+
+    def refused(self) -> None:
+        """Count an invocation that was refused before it was one: it is in no latency."""
+        self._refused.inc()
 
     def request(self, status: int, seconds: float) -> None:
         """Count one invocation that was answered."""

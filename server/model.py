@@ -28,6 +28,8 @@ class Model:
         self.loaded = False
         self.calls = 0
         """Calls under way, waiting ones included."""
+        self.coming = 0
+        """Calls that are let in and will be under way when the event loop has had its turn."""
         self._retired = False
         self._retrying = 0
         self._changed = asyncio.Condition()
@@ -43,6 +45,9 @@ class Model:
             self.generation += 1
             self.loaded = True
             self._changed.notify_all()
+
+    def came(self) -> None:
+        self.coming -= 1
 
     def went_down(self) -> None:
         self.loaded = False

@@ -20,7 +20,7 @@ REQUESTS = (
         type=click.IntRange(min=1),
         default=100,
         show_default=True,
-        help="Requests that may wait beside those of one full batch; further ones get 503.",
+        help="Requests of a model that may wait beside those of one full batch; further ones get 503.",
     ),
     setting(
         "--max-payload-in-mb",

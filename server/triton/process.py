@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.children import bound
+from server import children
 from server.logs import MAX_LINE, log_triton_line
 from server.triton.binary import Binary
 
@@ -28,7 +29,7 @@ class Ports:
 class TritonProcess:
     """A running tritonserver. Everything it listens on is loopback."""
 
-    def __init__(self, process: asyncio.subprocess.Process, ports: Ports, shm_prefix: str) -> None:
+    def __init__(self, process: children.Child, ports: Ports, shm_prefix: str) -> None:
         self.ports = ports
         self.last_lines: deque[str] = deque(maxlen=20)
         """For the message about a start that failed."""
@@ -69,13 +70,11 @@ class TritonProcess:
         if binary.backends is not None:
             command.append(f"--backend-directory={binary.backends}")
         # Its stubs end with the keeper's socket (`huggingface_backend.lifeline`).
-        process = await asyncio.create_subprocess_exec(
-            *bound(command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**environ, **binary.environment},
+        process = await children.start(
+            command,
             limit=2**20,
+            environ={**environ, **binary.environment},
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         return cls(process, ports, shm_prefix)
@@ -108,6 +107,7 @@ class TritonProcess:
         await self._process.wait()
         await asyncio.wait([self._log], timeout=1)
         self._log.cancel()
+        self._process.close()
         remove_shared_memory(self._shm_prefix)
 
     async def _follow_log(self) -> None:
