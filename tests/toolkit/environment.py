@@ -40,6 +40,12 @@ def folder() -> Path:
     return Path(os.environ.get(FOLDER) or Path(__file__).parents[2] / ".toolkit").absolute()
 
 
+def existing() -> Path | None:
+    """The Python of the environment, if it is there and as this file says."""
+    python, stamp = folder() / "bin" / "python", folder() / "complete"
+    return python if python.exists() and stamp.exists() and stamp.read_text() == _wanted() else None
+
+
 def ensure() -> Path:
     """The Python of an environment with the toolkit in it; made where it is missing or was made otherwise.
 
@@ -47,13 +53,16 @@ def ensure() -> Path:
     """
     root = folder()
     root.parent.mkdir(parents=True, exist_ok=True)
-    python, stamp = root / "bin" / "python", root / "complete"
-    wanted = "\n".join((sys.version, _packages_here(), *PACKAGES))
+    python = root / "bin" / "python"
     with FileLock(f"{root}.lock"):
-        if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
+        if existing() is None:
             _make(root, python)
-            stamp.write_text(wanted)
+            (root / "complete").write_text(_wanted())
     return python
+
+
+def _wanted() -> str:
+    return "\n".join((sys.version, _packages_here(), *PACKAGES))
 
 
 def _make(root: Path, python: Path) -> None:

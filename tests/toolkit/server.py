@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -30,11 +31,14 @@ serving.main()
 class Toolkit:
     """The toolkit being started; `wait` for its workers.
 
-    It serves a copy of the model. `workers` of None leaves their number to multi-model-server: one a processor.
+    It serves a copy of the model. `workers` of None leaves their number to multi-model-server: one a processor. `env`
+    has further variables; one of None is taken away.
     One at a time on a machine: the toolkit looks for its server among all processes.
     """
 
-    def __init__(self, model_dir: Path, log: Path, workers: int | None = None) -> None:
+    def __init__(
+        self, model_dir: Path, log: Path, workers: int | None = None, env: Mapping[str, str | None] | None = None
+    ) -> None:
         """RuntimeError where there is no Java."""
         if shutil.which("java") is None:
             raise RuntimeError("multi-model-server needs Java: apt-get install openjdk-17-jre-headless")
@@ -57,11 +61,12 @@ class Toolkit:
         }
         if workers is not None:
             own["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(workers)
+        wanted = {**os.environ, **own, **(env or {})}
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [str(python), "-c", START, str(self.base / "mms.properties")],
                 cwd=self.base,
-                env={**os.environ, **own},
+                env={name: value for name, value in wanted.items() if value is not None},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
