@@ -1,15 +1,15 @@
-"""Closed-loop clients: each sends its next request when the answer to the last one is there and has been checked."""
+"""Closed-loop clients whose every answer is compared with the one known before, over `server.bench.load`."""
 
 from __future__ import annotations
 
-import asyncio
 import statistics
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
+from server.bench import connection
+from server.bench.load import closed_loop
 from tests.toolkit.cases import Answer
 from tests.toolkit.compare import difference
 
@@ -23,11 +23,6 @@ class Shot:
     answer: Answer
     path: str = "/invocations"
 
-    def encoded(self) -> bytes:
-        lines = [f"POST {self.path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(self.body)}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode() + self.body
-
 
 @dataclass
 class Round:
@@ -35,6 +30,7 @@ class Round:
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    """Of right answers."""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -52,6 +48,13 @@ class Round:
         return sorted(self.latencies)[int(0.99 * len(self.latencies))] * 1000
 
 
+@dataclass(frozen=True)
+class _Known(connection.Shot):
+    """What is sent, with what must come back."""
+
+    answer: Answer | None = None
+
+
 def spread(values: Sequence[float], digits: int) -> str:
     """Median, and the range of the rounds."""
     middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
@@ -65,49 +68,16 @@ def measure(port: int, shots: Sequence[Shot], clients: int, seconds: float) -> R
 
 
 def _run(port: int, shots: list[Shot], clients: int, seconds: float) -> Round:
-    return asyncio.run(_clients(port, shots, clients, seconds))
+    known = [_Known(shot.body, shot.headers, shot.path, shot.answer) for shot in shots]
+    load = closed_loop(port, known, clients, seconds, check=_problem)
+    wrong = list(load.problems.elements()) + ["503: refused"] * len(load.refusals)
+    return Round(load.seconds, load.latencies, wrong)
 
 
-async def _clients(port: int, shots: list[Shot], clients: int, seconds: float) -> Round:
-    outcome, started = Round(), time.perf_counter()
-    until = started + seconds
-    await asyncio.gather(*[_client(port, shots, first, until, outcome) for first in range(clients)])
-    outcome.seconds = time.perf_counter() - started
-    return outcome
-
-
-async def _client(port: int, shots: list[Shot], first: int, until: float, outcome: Round) -> None:
-    encoded = [shot.encoded() for shot in shots]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    at = first
-    while (sent := time.perf_counter()) < until:
-        shot, at = shots[at % len(shots)], at + 1
-        writer.write(encoded[(at - 1) % len(shots)])
-        status, content_type, body, stays = await _answer(reader)
-        took = time.perf_counter() - sent
-        problem = _problem(shot.answer, status, content_type, body)
-        if problem is None:
-            outcome.latencies.append(took)
-        else:
-            outcome.wrong.append(problem)
-        if not stays:
-            writer.close()
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.close()
-
-
-def _problem(expected: Answer, status: int, content_type: str, body: bytes) -> str | None:
+def _problem(shot: connection.Shot, status: int, content_type: str, body: bytes) -> str | None:
+    assert isinstance(shot, _Known) and shot.answer is not None
+    expected = shot.answer
     if (status, body) == (expected.status, expected.body):
         return None
     # Batches of other sizes move the last digits.
     return difference(expected, Answer(status, content_type, expected.headers, body))
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bytes, bool]:
-    """Status, content type and body of a response with a Content-Length, and whether its connection stays open."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in head[1:] if line)
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    body = await reader.readexactly(int(headers["content-length"]))
-    stays = headers.get("connection", "keep-alive").lower() != "close"
-    return int(head[0].split()[1]), headers.get("content-type", ""), body, stays

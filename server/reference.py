@@ -25,8 +25,8 @@ GROUPS = (
     (
         "Conversion",
         (
-            "For `triton-hf convert`, `serve`, `check` and `transform`. All but `--token` and `--cache` choose what "
-            "becomes of the model."
+            "For `triton-hf convert`, `serve`, `check`, `transform` and `bench --tune`. All but `--token` and "
+            "`--cache` choose what becomes of the model."
         ),
         settings.CONVERSION,
     ),
@@ -40,6 +40,11 @@ GROUPS = (
         "For `triton-hf transform IN OUT`, which takes the settings of a conversion too; see [batch.md](batch.md).",
         settings.TRANSFORM,
     ),
+    (
+        "Measuring and tuning",
+        "For `triton-hf bench`, which takes the settings of a conversion too, for `--tune`; see [bench.md](bench.md).",
+        settings.BENCH,
+    ),
     ("Triton", "For `triton-hf serve`, about the tritonserver that it starts.", settings.TRITON),
 )
 
@@ -48,6 +53,7 @@ ARGUMENTS = """\
 
 | Argument | Meaning |
 |---|---|
+| `URL_OR_PORT` | The endpoint that `bench` loads. |
 | `SOURCE` | A Hub id, a folder, a `model.tar.gz`, or an entry that was converted before. `serve` without it takes `--repository`, else `HF_MODEL_ID`, else `HF_MODEL_DIR`, else SageMaker's model folder. |
 | `--repository DIR` | A Triton model repository: `convert` and `serve SOURCE` put the entry there, `serve` alone serves every entry in it. |
 | `--archive FILE` | `convert` packs the entry into a `model.tar.gz`. |

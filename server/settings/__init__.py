@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from server.settings.batch import BATCH, execution_parameters
+from server.settings.bench import BENCH, seconds
 from server.settings.conversion import CONVERSION
 from server.settings.kinds import Group, LogLevel, PortRange, options
 from server.settings.listening import LISTENING
@@ -23,6 +24,7 @@ SERVING = (*MODEL, *MULTI_MODEL, *LISTENING, *REQUESTS, *BATCH, *TRITON)
 
 __all__ = [
     "BATCH",
+    "BENCH",
     "CONVERSION",
     "LISTENING",
     "MODEL",
@@ -38,6 +40,7 @@ __all__ = [
     "execution_parameters",
     "max_body",
     "options",
+    "seconds",
     "timeout",
     "triton_options",
 ]

@@ -21,14 +21,14 @@ TIMEOUT = 3600
 class LocalServer:
     """The process. It ends with the block, and with this process whatever ends that."""
 
-    def __init__(self, entry: str) -> None:
-        """Of its log, what is wrong comes through."""
+    def __init__(self, *served: str) -> None:
+        """`served` are arguments of `serve` that name the model. Of its log, what is wrong comes through."""
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             port = probe.getsockname()[1]
         self.url = f"http://{HOST}:{port}"
         # -P: the folder that a job is started in is none to import from.
-        command = [sys.executable, "-P", "-m", "server.cli", "serve", entry, "--host", HOST]
+        command = [sys.executable, "-P", "-m", "server.cli", "serve", *served, "--host", HOST]
         command += ["--port", str(port), "--log-level", "warning", "--timeout", str(TIMEOUT)]
         command += ["--max-payload-in-mb", "0"]
         self._process = subprocess.Popen(bound(command), stdin=subprocess.DEVNULL, start_new_session=True)
