@@ -14,7 +14,7 @@ from converters.code import submitted_folder
 from converters.convert import Options
 from converters.importing import import_script
 from converters.peek import View, look
-from converters.plan import Ask, Plan, instances, plan
+from converters.plan import Ask, Plan, beyond_fp32, instances, only_fast, plan
 from converters.progress import Progress
 from converters.requirements import Opinion, judge, read
 from converters.tasks import canonical
@@ -102,7 +102,7 @@ def check(
         )
         decided = plan(view.folder, ask, view.files)
         opinions = [] if decided.requirements is None else judge(read(decided.requirements), decided.tier)
-        _fill(report, view, decided, opinions, options.trust_remote_code)
+        _fill(report, view, decided, opinions, options)
         if decided.code is None or decided.problems:
             return report
         if not run_script:
@@ -118,8 +118,11 @@ def check(
 
 
 def _of_entry(source: str, view: View, found: Path, options: Options) -> Report:
-    manifest = ready.manifest(found, None if options.task is None else canonical(options.task))
+    manifest = ready.manifest(
+        found, None if options.task is None else canonical(options.task), options.precision, options.format
+    )
     beside = [manifest.gate.describe()] if manifest.tier in ("fast", "accelerated") else []
+    beside += [manifest.quantization.describe()] if manifest.quantization is not None else []
     where = found.relative_to(view.folder)
     return Report(
         source,
@@ -136,17 +139,20 @@ def _of_entry(source: str, view: View, found: Path, options: Options) -> Report:
     )
 
 
-def _fill(report: Report, view: View, decided: Plan, opinions: list[Opinion], trust_remote_code: bool) -> None:
+def _fill(report: Report, view: View, decided: Plan, opinions: list[Opinion], options: Options) -> None:
     report.weights = layout.weights_line(view)
     report.task, report.task_reason = decided.task, decided.task_reason
     report.tier, report.certain = decided.tier if decided.task else "", decided.certain
     report.reasons = list(decided.reasons)
     report.hooks = [{**asdict(hook), "where": hook.where} for hook in decided.hooks]
     report.instances = instances(decided.tier, [hook.name for hook in decided.hooks], _cores())
-    report.problems += [*decided.problems, *layout.problems(view, decided, trust_remote_code)]
+    report.problems += [*decided.problems, *layout.problems(view, decided, options.trust_remote_code)]
     report.notes += [*decided.notes, *layout.stray(view)]
     if decided.tier != "script" and find_spec("torch") is None and (decided.tier == "torch" or decided.graph):
         report.notes.append("torch is not installed here: converting and the torch tier need the convert extra")
+    beyond = beyond_fp32(options.precision, options.format)
+    if beyond and report.tier and report.tier != "fast":
+        report.notes.append(only_fast(beyond, report.tier))
     for opinion in opinions:
         line = opinion.line
         report.requirements.append({"where": line.where, "requirement": line.text, "outcome": opinion.outcome})

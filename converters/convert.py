@@ -6,42 +6,24 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from filelock import FileLock
 
 from converters import entry, packages, ready
 from converters.code import normal_program, submitted_folder
-from converters.digest import Digests, walk
+from converters.digest import Digests
 from converters.errors import ConversionError, GateError
-from converters.model_files import clear, copy_code, copy_model
-from converters.plan import REQUIREMENTS, Ask, Plan, plan
+from converters.making import Conversion, libraries
+from converters.plan import REQUIREMENTS, beyond_fp32
 from converters.progress import Progress
 from converters.sources import Folder, Source, resolve
 from converters.tasks import canonical
-from converters.worker import protocol
-from huggingface_backend.manifest import FORMAT, PLATFORM, Gate, Manifest, TokenizerFacts, platform_tag
-from huggingface_backend.script import CODE, PACKAGES, PROGRAM
+from huggingface_backend.manifest import FORMAT, Manifest, platform_tag
+from huggingface_backend.script import CODE, PROGRAM
 
 logger = logging.getLogger(__name__)
-
-LIBRARIES = (
-    "accelerate",
-    "diffusers",
-    "optimum",
-    "sentence-transformers",
-    "triton-hf",
-    "torch",
-    "transformers",
-    "optimum-onnx",
-    "onnx",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "tokenizers",
-)
 
 
 @dataclass(frozen=True)
@@ -56,6 +38,14 @@ class Options:
     """Make no graph: the torch tier."""
     submit_directory: str | None = None
     """A local folder, or its file:// URL, to take in place of the model's code/."""
+    precision: str | None = None
+    """fp32 if not given; an entry that was converted before is taken as it is."""
+    format: str | None = None
+    """onnx if not given; likewise."""
+    calibration: str | None = None
+    """A file of texts, one a line, that another precision than fp32 is judged on as well."""
+    fall_back: bool = False
+    """Whether fp32 in ONNX will do where the precision or the format cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +88,7 @@ class Converter:
         if found is not None:
             for note in ready.notes(found):
                 progress.note(note)
-            return Artifact(found, ready.manifest(found, options.task), found.resolve().name, cached=True)
+            return Artifact(found, _manifest_of(found, options), found.resolve().name, cached=True)
         resolved = resolve(source, self._cache, revision, token)
         code, ignored = submitted_folder(
             options.submit_directory, resolved.path if isinstance(resolved, Folder) else None
@@ -106,6 +96,10 @@ class Converter:
         if ignored is not None:
             progress.note(ignored)
         options = replace(options, submit_directory=None if code is None else str(code))
+        if options.calibration is not None and not Path(options.calibration).is_file():
+            raise ConversionError(f"{options.calibration} is not a file of texts")
+        if fall_back and beyond_fp32(options.precision, options.format) and not self._has(resolved, options):
+            options = replace(options, fall_back=True)
         on_torch = replace(options, torch=True)
         if fall_back and not self._has(resolved, options) and self._has(resolved, on_torch):
             options = on_torch
@@ -125,12 +119,22 @@ class Converter:
 
     def _key(self, source: Source, options: Options) -> str:
         code = options.submit_directory
+        digests = Digests(self._cache / "digests.json")
         facts = {
             "source": source.identity,
             "tag": source.hub_tag,
-            "options": asdict(replace(options, submit_directory=None)),
-            "code": None if code is None else Digests(self._cache / "digests.json").of(Path(code)),
-            "versions": _versions(),
+            "options": asdict(
+                replace(
+                    options,
+                    submit_directory=None,
+                    calibration=None,
+                    precision=options.precision or "fp32",
+                    format=options.format or "onnx",
+                )
+            ),
+            "code": None if code is None else digests.of(Path(code)),
+            "texts": None if options.calibration is None else digests.of(Path(options.calibration)),
+            "versions": libraries(),
             "platform": platform_tag(),
             "format": FORMAT,
         }
@@ -166,104 +170,19 @@ class Converter:
                         found = ready.find(folder) if resolved.trusted else None
                         if found is not None:
                             progress.note(f"{source} holds an entry that was converted before")
-                            ready.manifest(found, options.task)
+                            _manifest_of(found, options)
                             ready.adopt(found, unfinished)
                         else:
-                            _Conversion(
+                            Conversion(
                                 resolved, folder, unfinished, options, key, source, progress, self._cache, cancelled
                             ).run()
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConversionError(f"the conversion cannot be written to {self._cache}: {reason}") from error
-        return Artifact(target, Manifest.read(target / entry.VERSION), resolved.name, cached)
-
-
-@dataclass(frozen=True)
-class _Conversion:
-    resolved: Source
-    folder: Path
-    target: Path
-    options: Options
-    key: str
-    source: str
-    progress: Progress
-    cache: Path
-    cancelled: Event | None
-
-    def run(self) -> None:
-        """Fill the target; whatever is raised leaves nothing behind, because the caller drops the target."""
-        decided = self._plan()
-        version_folder = entry.stamp(self.target)
-        versions = {**_versions(), PLATFORM: platform_tag()}
-        if decided.requirements is not None:
-            # Before the export: what cannot be installed should be known soon.
-            target = version_folder / PACKAGES
-            versions[REQUIREMENTS] = packages.install(
-                decided.requirements, target, self.cache, self.progress, self.cancelled
-            )
-        manifest = self._manifest(decided, version_folder)
-        graph = manifest.tier in ("fast", "accelerated")
-        if not graph or manifest.weights or decided.code is not None:
-            with self.progress.stage("copying the model", version_folder):
-                copy_model(self.folder, version_folder, weights=not graph or manifest.weights)
-        if decided.code is not None:
-            copy_code(decided.code, version_folder, beside_weights=decided.code == self.folder)
-        manifest = replace(
-            manifest,
-            key=self.key,
-            source=self.source if self.resolved.hub_tag is None else self.resolved.identity,
-            revision=self.resolved.identity,
-            hooks=tuple(hook.name for hook in decided.hooks),
-            versions=versions,
-        )
-        parameters = {} if self.options.program == PROGRAM else {"program": self.options.program}
-        entry.write_config(self.target, parameters, decoupled=manifest.streams)
-        # The manifest comes last: an entry without it is not one.
-        manifest.write(version_folder)
-
-    def _plan(self) -> Plan:
-        submitted = self.options.submit_directory
-        ask = Ask(
-            self.options.task,
-            self.options.program,
-            self.options.trust_remote_code,
-            self.options.torch,
-            self.resolved.hub_tag,
-            self.resolved.trusted,
-            None if submitted is None else Path(submitted),
-        )
-        decided = plan(self.folder, ask, {str(path.relative_to(self.folder)) for path in walk(self.folder)})
-        for note in decided.notes:
-            self.progress.note(note)
-        if decided.problems:
-            raise ConversionError(decided.problems[0])
-        return decided
-
-    def _manifest(self, decided: Plan, version_folder: Path) -> Manifest:
-        if not decided.graph:
-            return self._without_graph(decided)
-        job = protocol.Job(
-            str(self.folder),
-            str(version_folder),
-            decided.task,
-            self.options.trust_remote_code,
-            asdict(decided.pooling) if decided.pooling else None,
-        )
-        try:
-            return _manifest(protocol.run(job, self.progress, self.cancelled))
-        except protocol.NotExportableError as error:
-            clear(version_folder)
-            return self._without_graph(replace(decided, tier="torch", reasons=(str(error),)))
-
-    def _without_graph(self, decided: Plan) -> Manifest:
-        self.progress.note(f"not accelerated ({decided.tier} tier): {'; '.join(decided.reasons)}")
-        return Manifest(
-            task=decided.task,
-            tier=decided.tier,
-            trust_remote_code=self.options.trust_remote_code,
-            gate=Gate(reason="no graph was made"),
-            notes=decided.reasons,
-        )
+        # An entry that the source brought along may be of another precision than its key says.
+        strictly = cached and not options.fall_back
+        read = _manifest_of(target, options) if strictly else Manifest.read(target / entry.VERSION)
+        return Artifact(target, read, resolved.name, cached)
 
 
 def _ready(source: str) -> Path | None:
@@ -275,18 +194,6 @@ def _ready(source: str) -> Path | None:
         raise ConversionError(f"{source} cannot be read: {error.strerror}") from error
 
 
-def _manifest(fields: dict[str, Any]) -> Manifest:
-    """A manifest from the worker's JSON."""
-    fields["tokenizer"] = TokenizerFacts(**fields["tokenizer"])
-    fields["gate"] = Gate(**fields["gate"])
-    return Manifest(**fields)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
+def _manifest_of(found: Path, options: Options) -> Manifest:
+    """The manifest of an entry that was converted before."""
+    return ready.manifest(found, options.task, options.precision, options.format)

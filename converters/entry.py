@@ -18,6 +18,8 @@ from huggingface_backend.wire import MAX_BATCH_SIZE
 TEMPLATE = Path(__file__).parents[1] / "model_repository" / "huggingface"
 CONFIG = "config.pbtxt"
 VERSION = "1"
+PLAN = "plan"
+"""The plain TensorRT model within a converted entry; `NAME_plan` in a repository."""
 
 
 def write_config(entry: Path, parameters: dict[str, str], *, decoupled: bool = False) -> None:
@@ -80,7 +82,12 @@ def place(artifact: Path, repository: Path, name: str) -> Path:
     if target.exists() and not is_entry(target):
         raise ConversionError(f"{target} exists and is not an entry of triton-hf: choose another --name")
     with being_written(target) as unfinished:
-        ignore = shutil.ignore_patterns("__pycache__")
+        pycache = shutil.ignore_patterns("__pycache__")
+
+        def ignore(folder: str, names: list[str]) -> set[str]:
+            # A plan for Triton's tensorrt backend is a model of its own.
+            return pycache(folder, names) | ({PLAN} if Path(folder) == artifact else set())
+
         shutil.copytree(artifact, unfinished, copy_function=_copy, ignore=ignore, dirs_exist_ok=True)
     return target
 

@@ -89,6 +89,17 @@ def instances(tier: str, hooks: Collection[str], cores: int) -> int:
     return cores if one_by_one(tier, hooks) else 1
 
 
+def beyond_fp32(precision: str | None, form: str | None) -> str:
+    """What was asked for beside the usual, in words; empty where nothing was."""
+    wanted = [precision if precision not in (None, "fp32") else "", "TensorRT" if form == "tensorrt" else ""]
+    return " with ".join(filter(None, wanted))
+
+
+def only_fast(beyond: str, tier: str) -> str:
+    """Why a model of another tier does not get that."""
+    return f"{beyond} is for the fast tier alone, and this model is on the {tier} tier"
+
+
 def _with_script(folder: Path, ask: Ask) -> Plan:
     code = ask.submitted or folder / CODE
     path = program_file(code, ask.program)

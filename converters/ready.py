@@ -34,14 +34,17 @@ def find(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def manifest(found: Path, task: str | None) -> Manifest:
-    """An entry's manifest. EntryError where it cannot be served here, ConversionError where it is for another task.
+def manifest(found: Path, task: str | None, precision: str | None = None, form: str | None = None) -> Manifest:
+    """An entry's manifest. EntryError where it cannot be served here, ConversionError where it is something else.
 
-    `task` is the one that was asked for, by its canonical name.
+    `task` is the one that was asked for, by its canonical name; it, precision and format are None where nobody asked.
     """
     read = Manifest.read(found / entry.VERSION)
     if task is not None and read.tier != "script" and task not in (read.task, family(read.task)):
         raise ConversionError(f"the entry was converted for {read.task}, not for {task}: convert its source again")
+    for asked, is_ in ((precision, read.precision), (form, read.engine)):
+        if asked not in (None, is_):
+            raise ConversionError(f"the entry was converted for {is_}, not for {asked}: convert its source again")
     return read
 
 

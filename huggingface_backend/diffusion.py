@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_backend.errors import InvalidInput, describe
-from huggingface_backend.session import providers, session_options
+from huggingface_backend.providers import choose, name_of
+from huggingface_backend.session import session_options
 
 NAME = "text-to-image"
 
@@ -47,6 +48,6 @@ def on_graphs(folder: Path, threads: int) -> TextToImage:
 
     return TextToImage(
         ORTPipelineForText2Image.from_pretrained(
-            folder, provider=providers()[0], session_options=session_options(threads)
+            folder, provider=name_of(choose(folder)[0]), session_options=session_options(threads)
         )
     )

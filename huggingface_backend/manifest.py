@@ -16,7 +16,7 @@ from huggingface_backend.script import PACKAGES, one_by_one
 FILE = "manifest.json"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
-FORMAT = 4
+FORMAT = 5
 """Raised when an older backend could not read a newer manifest rightly."""
 
 PLATFORM = "platform"
@@ -25,6 +25,12 @@ PLATFORM = "platform"
 Tier = Literal["fast", "accelerated", "torch", "script"]
 """fast: numpy, tokenizers and ONNX Runtime. accelerated: ONNX graphs inside the transformers pipeline. torch: that
 pipeline as it is. script: the user's own model."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""What the fast tier's graph computes in; fp16 and int8 leave parts in fp32."""
+
+Format = Literal["onnx", "tensorrt"]
+"""What runs the fast tier's graph: ONNX Runtime's own kernels, or TensorRT through it."""
 
 Batching = Literal["padded", "equal", "none"]
 """Which rows may share a forward pass of the accelerated tier: any, padded; those of equal shape; no two."""
@@ -136,6 +142,25 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How a graph was brought to int8."""
+
+    scheme: str
+    left: tuple[str, ...] = ()
+    """Nodes left in fp32, those that hurt the answers most."""
+    neighbours: float = 0.0
+    """The largest difference of an answer alone from the same answer in mixed batches."""
+    speedup: float = 0.0
+    """Times as fast as the fp32 graph on the converting machine."""
+    bits: int = 8
+    """Of a weight; with more than 7, sums overflow on processors without VNNI."""
+
+    def describe(self) -> str:
+        beside = f"beside others an answer differs by {self.neighbours:.2g}"
+        return f"{self.scheme}; {beside}; {self.speedup:.1f} × as fast as fp32"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One converted model."""
 
@@ -145,7 +170,16 @@ class Manifest:
     """Digest of source, options and library versions: equal keys mean equal entries."""
     source: str = ""
     revision: str = ""
-    precision: str = "fp32"
+    precision: Precision = "fp32"
+    engine: Format = "onnx"
+    tensorrt: dict[str, Any] = field(default_factory=dict)
+    """What `converters.tensorrt.build` found out; empty where that was not asked for."""
+    quantization: Quantization | None = None
+    """How an int8 graph was made; None where it is none."""
+    token_budget: int = 0
+    """Tokens in one run of the graph that the converting machine liked; 0 where that was not tried."""
+    budgets: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Its evidence: rows a second by budget, for each kind of rows."""
     graph: str = ""
     """Which candidate became model.onnx: plain, fused or as-is."""
     candidates: dict[str, float] = field(default_factory=dict)
@@ -221,6 +255,13 @@ class Manifest:
             fields["gate"] = Gate(**fields["gate"])
             fields["labels"] = {int(index): label for index, label in fields["labels"].items()}
             fields["notes"] = tuple(fields["notes"])
+            if fields.get("quantization") is not None:
+                found = fields["quantization"]
+                fields["quantization"] = Quantization(**{**found, "left": tuple(found["left"])})
+            budgets: dict[str, dict[str, float]] = fields.get("budgets", {})
+            fields["budgets"] = {
+                kind: {int(budget): rate for budget, rate in rates.items()} for kind, rates in budgets.items()
+            }
             fields["hooks"] = tuple(fields["hooks"])
             if fields["pooling"] is not None:
                 fields["pooling"]["modes"] = tuple(fields["pooling"]["modes"])

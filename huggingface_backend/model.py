@@ -57,7 +57,7 @@ class TritonPythonModel:
                 name,
                 folder,
                 program=parameters.get("program", PROGRAM),
-                runtime=_runtime(parameters),
+                runtime=_runtime(parameters, _device(args)),
                 report=metrics.update,
             )
         except EntryError as error:
@@ -272,7 +272,12 @@ class _TritonLog(logging.Handler):
         log.get(record.levelno, pb_utils.Logger.log_info)(self.format(record))
 
 
-def _runtime(parameters: dict[str, str]) -> Runtime:
+def _device(args: dict[str, str]) -> int | None:
+    """The card that Triton gave this instance; None for the processor."""
+    return int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
+
+
+def _runtime(parameters: dict[str, str], device: int | None) -> Runtime:
     """What config.pbtxt and the operator say; ValueError where a number is none."""
     return Runtime(
         token_budget=int(parameters.get("token_budget", "0")),
@@ -281,5 +286,8 @@ def _runtime(parameters: dict[str, str]) -> Runtime:
         sequence_length=int(parameters.get("sequence_length", "0")),
         threads=int(parameters.get("threads", "0")),
         lanes=int(parameters.get("lanes", "0")),
+        device=device,
+        memory_limit=int(parameters.get("gpu_memory_limit", "0")),
+        engines=Path(os.environ[wire.ENGINES_ENV]) if wire.ENGINES_ENV in os.environ else None,
         follow_references=os.environ.get(wire.FOLLOW_ENV) == "1",
     )

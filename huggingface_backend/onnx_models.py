@@ -15,7 +15,8 @@ import numpy as np
 import onnxruntime
 
 from huggingface_backend.manifest import GRAPH, family
-from huggingface_backend.session import providers, session_options
+from huggingface_backend.providers import choose, name_of, opened
+from huggingface_backend.session import session_options
 
 CLASSES = {
     "audio-classification": "ORTModelForAudioClassification",
@@ -57,7 +58,7 @@ def load_model(task: str, folder: Path, threads: int = 0) -> Any:
     import optimum.onnxruntime
 
     model = getattr(optimum.onnxruntime, name).from_pretrained(
-        folder, provider=providers()[0], session_options=options, local_files_only=True
+        folder, provider=name_of(choose(folder)[0]), session_options=options, local_files_only=True
     )
     if not hasattr(model, "main_input_name"):
         model.main_input_name = next(iter(model.input_names))
@@ -74,7 +75,7 @@ class GraphModel:
 
         self.config, self.name_or_path = config, str(graph.parent)
         self.device, self.dtype = torch.device("cpu"), torch.float32
-        self._session = onnxruntime.InferenceSession(str(graph), options, providers=providers())
+        self._session = opened(graph, options, choose(graph))
         self._types = {entry.name: _NUMPY.get(entry.type) for entry in self._session.get_inputs()}
         self._outputs = [entry.name for entry in self._session.get_outputs()]
 

@@ -32,6 +32,12 @@ class Runtime:
     """Threads of ONNX Runtime; 0 for one a core."""
     lanes: int = 0
     """Runs of the graph beside each other; 0 for what suits the graph and the machine."""
+    device: int | None = 0
+    """The card's number; None for the processor. Where there is no card it is the processor anyway."""
+    memory_limit: int = 0
+    """Bytes of the card's memory for ONNX Runtime; 0 for no limit."""
+    engines: Path | None = None
+    """Where TensorRT's engines are kept that did not come with the entry."""
     follow_references: bool = False
     """Whether a pipeline may open URLs and paths in requests."""
 
@@ -103,29 +109,42 @@ def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[
             follow=runtime.follow_references,
             report=report,
         )
+    from huggingface_backend import tensorrt
     from huggingface_backend.engine import DEFAULT_TOKEN_BUDGET, Engine
+    from huggingface_backend.processor import has_vnni
+    from huggingface_backend.providers import Place
     from huggingface_backend.session import Session
     from huggingface_backend.tasks import TASKS
     from huggingface_backend.tokenization import TextTokenizer
 
+    if manifest.quantization is not None and manifest.quantization.bits > 7 and not has_vnni():
+        raise EntryError(
+            "this int8 graph was made for a processor with VNNI, and this one has none: its sums would overflow. "
+            "Convert again here"
+        )
     if manifest.task not in TASKS:
         raise EntryError(f"{manifest.task} has no fast path; the manifest was written by another version")
     if runtime.sequence_length:
         manifest = manifest.limited(runtime.sequence_length)
+    rows_per_run, engine = runtime.rows_per_run, tensorrt.Engine.of(manifest.tensorrt)
+    if engine is not None:
+        # An input beyond the engine's shapes would have TensorRT build it anew.
+        manifest, rows_per_run = engine.clamp(manifest, rows_per_run)
+    place = Place(runtime.device, runtime.memory_limit, manifest.tensorrt, runtime.engines)
 
     def tokenizer() -> TextTokenizer:
         return TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
 
     task = TASKS[manifest.task](manifest, tokenizer() if (folder / TOKENIZER).is_file() else None)
     task.follow_references = runtime.follow_references
-    session = Session(folder / GRAPH, runtime.threads, task.outputs, runtime.lanes or None)
+    session = Session(folder / GRAPH, runtime.threads, task.outputs, runtime.lanes or None, place)
     return Engine(
         task,
         session,
         tokenizer,
-        runtime.token_budget or DEFAULT_TOKEN_BUDGET,
+        runtime.token_budget or manifest.token_budget or DEFAULT_TOKEN_BUDGET,
         lambda: report(session.counters),
-        runtime.rows_per_run,
+        rows_per_run,
     )
 
 

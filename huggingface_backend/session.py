@@ -12,11 +12,15 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from huggingface_backend.batches import PIXELS, TEXT_INPUTS, Batch, PixelBatch
+from huggingface_backend.binding import Bound
 from huggingface_backend.errors import EntryError
+from huggingface_backend.providers import CPU, HERE, Place, Provider, choose, device, opened
 from huggingface_backend.wire import STAGES
 
 TWICE = 512 * 1024 * 1024
 """Bytes of weights up to which a graph is loaded twice: for runs on all cores, and for those in lanes."""
+ON_CARD = 2
+"""Lanes of a card's session: one tokenises and answers while the other's batch is on the card."""
 
 
 class Counters:
@@ -65,16 +69,24 @@ class Counters:
 class Session:
     """Runs the graph: on all cores, or several runs beside each other with a core each."""
 
-    def __init__(self, graph: Path, threads: int = 0, outputs: Sequence[str] = (), lanes: int | None = None) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        threads: int = 0,
+        outputs: Sequence[str] = (),
+        lanes: int | None = None,
+        place: Place = HERE,
+    ) -> None:
         """`threads` 0 means every core this process may use; `outputs` are what `run` returns, the first if empty.
 
         `lanes` are the runs beside each other; None for what suits the graph and the machine, which keeps the weights
         twice where they are more than one. EntryError where the graph cannot be served.
         """
         threads = threads or _cores()
-        self.lanes = _lanes(graph, threads) if lanes is None else lanes
-        self._wide = _open(graph, threads)
-        self._narrow = self._wide if self.lanes == 1 else _open(graph, 1)
+        self._wide = _open(graph, threads, choose(graph, place))
+        on_card = device(self._wide) is not None
+        self.lanes = lanes or (ON_CARD if on_card else _lanes(graph, threads))
+        self._narrow = self._wide if on_card or self.lanes == 1 else _open(graph, 1, [CPU])
         self._inputs = [entry.name for entry in self._wide.get_inputs()]
         if self._inputs != [PIXELS] and (set(self._inputs) - TEXT_INPUTS or "input_ids" not in self._inputs):
             raise EntryError(f"{graph} takes {', '.join(self._inputs)}; input_ids or pixel_values alone were expected")
@@ -83,6 +95,7 @@ class Session:
         missing = sorted(set(self._outputs) - set(given))
         if missing:
             raise EntryError(f"{graph} gives {', '.join(given)}, and no {', '.join(missing)}")
+        self._bound = Bound(self._wide, self._inputs, self._outputs) if on_card else None
         self.counters = Counters()
 
     def run(self, batch: Batch | PixelBatch, *, wide: bool = True) -> list[NDArray[Any]]:
@@ -90,15 +103,19 @@ class Session:
 
         On all cores where `wide`, else in a lane. Any thread may call.
         """
-        session = self._wide if wide else self._narrow
-        outputs: list[NDArray[Any]] = session.run(self._outputs, batch.feed(self._inputs))
+        feed = batch.feed(self._inputs)
+        if self._bound is not None:
+            outputs = self._bound.run(feed)
+        else:
+            session = self._wide if wide else self._narrow
+            outputs = session.run(self._outputs, feed)
         self.counters.ran(batch.rows, batch.tokens)
         return outputs
 
 
-def _open(graph: Path, threads: int) -> Any:
+def _open(graph: Path, threads: int, chosen: Sequence[Provider]) -> Any:
     try:
-        return onnxruntime.InferenceSession(str(graph), session_options(threads), providers=providers())
+        return opened(graph, session_options(threads), chosen)
     except Exception as error:  # ONNX Runtime's exceptions share no public base
         raise EntryError(f"{graph} cannot be loaded: {error}") from error
 
@@ -106,7 +123,7 @@ def _open(graph: Path, threads: int) -> Any:
 def _lanes(graph: Path, threads: int) -> int:
     """One a core, where the weights are small enough to be kept twice."""
     size = sum(path.stat().st_size for path in graph.parent.glob(f"{graph.name}*"))
-    return threads if size <= TWICE and providers()[0] == "CPUExecutionProvider" else 1
+    return threads if size <= TWICE else 1
 
 
 def _cores() -> int:
@@ -121,10 +138,3 @@ def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
-
-
-def providers() -> list[str]:
-    """CUDA where the installed ONNX Runtime and the machine have it, else the CPU."""
-    available = onnxruntime.get_available_providers()
-    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    return [provider for provider in wanted if provider in available]

@@ -41,6 +41,7 @@ PARAMETERS = {
     "threads": "Threads of ONNX Runtime; one for each core this process may use if absent.",
     "lanes": "Runs of the graph beside each other on the fast tier, a thread each; 1 is one run at a time, with all "
     "threads; one a thread if absent, where the weights are small enough to be kept twice (512 MiB).",
+    "gpu_memory_limit": "Bytes of a GPU's memory for ONNX Runtime on the fast tier; no limit if absent.",
 }
 """What may stand under `parameters` in an entry's config.pbtxt, as string values."""
 
@@ -55,6 +56,9 @@ SPOOL_ENV = "TRITON_HF_SPOOL"
 
 KEEPER_ENV = "TRITON_HF_KEEPER"
 """Where the keeper tells its backends the Unix socket on which it watches them live."""
+
+ENGINES_ENV = "TRITON_HF_ENGINES"
+"""Where TensorRT's engines are kept that did not come with their entry; without it every start builds them."""
 
 FOLLOW_ENV = "TRITON_HF_FOLLOW_REFERENCES"
 """1 lets pipelines open URLs and paths that stand in requests."""

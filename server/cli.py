@@ -1,4 +1,4 @@
-"""triton-hf: convert, serve, check and transform."""
+"""triton-hf: convert, serve, check, transform and bench."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import click
 from converters.errors import ConversionError
 from huggingface_backend.errors import EntryError
 from server import settings
+from server.bench.command import bench
 from server.errors import ServerError
 from server.transform.command import transform
 
@@ -66,12 +67,20 @@ def convert(
     )
     manifest = artifact.manifest
     path = place(artifact.path, repository, checked_name(name or artifact.name)) if repository else artifact.path
+    if repository and manifest.engine == "tensorrt":
+        from converters.tensorrt import place_plan
+
+        plan = place_plan(artifact.path, repository, path.name)
+        progress.note(f"for Triton's own tensorrt backend: {plan}")
     done = "converted already" if artifact.cached else "converted"
     progress.note(
-        f"{done}: {manifest.task}, {manifest.tier} tier" + (f", {manifest.graph} graph" if manifest.graph else "")
+        f"{done}: {manifest.task}, {manifest.tier} tier"
+        + (f", {manifest.graph} graph in {manifest.precision}" if manifest.graph else "")
     )
     if manifest.tier in ("fast", "accelerated"):
         progress.note(manifest.gate.describe())
+    if manifest.quantization is not None:
+        progress.note(manifest.quantization.describe())
     if archive is not None:
         pack(artifact.path, archive, progress)
     click.echo(archive or path)
@@ -192,6 +201,7 @@ def check(source: str, as_json: bool, run_script: bool, **given: Any) -> None:
 
 
 cli.add_command(transform)
+cli.add_command(bench)
 
 
 def require_one_runtime() -> None:
@@ -241,6 +251,9 @@ def conversion_options(given: dict[str, Any]) -> Any:
         program=given["program"],
         trust_remote_code=given["trust_remote_code"],
         submit_directory=given["submit_directory"],
+        precision=given["precision"],
+        format=given["format"],
+        calibration=None if given["calibration"] is None else str(given["calibration"].resolve()),
     )
 
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from converters import ready
-from converters.children import bound
 from converters.convert import Options
 from converters.errors import ConversionError
 from converters.tasks import canonical
+from server import children
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,13 @@ class Conversion:
         self._arguments = ["--cache", str(cache), "--program", options.program]
         self._arguments.append("--no-fall-back" if strict else "--fall-back")
         self._arguments.append("--trust-remote-code" if options.trust_remote_code else "--no-trust-remote-code")
-        for flag, value in (("--task", options.task), ("--submit-directory", options.submit_directory)):
+        for flag, value in (
+            ("--task", options.task),
+            ("--submit-directory", options.submit_directory),
+            ("--precision", options.precision),
+            ("--format", options.format),
+            ("--calibration", options.calibration),
+        ):
             if value is not None:
                 self._arguments += [flag, value]
         self._free = asyncio.Semaphore(at_once or len(os.sched_getaffinity(0)))
@@ -42,7 +48,9 @@ class Conversion:
         """
         found = ready.find(source) if source.is_dir() else None
         if found is not None:
-            ready.manifest(found, None if self._options.task is None else canonical(self._options.task))
+            options = self._options
+            task = None if options.task is None else canonical(options.task)
+            ready.manifest(found, task, options.precision, options.format)
         return found
 
     async def run(self, name: str, source: Path) -> Path:
@@ -50,13 +58,7 @@ class Conversion:
         # -P: the folder that the server was started in is none to import from.
         command = [sys.executable, "-P", "-m", "server.cli", "convert", str(source), *self._arguments]
         async with self._free:
-            child = await asyncio.create_subprocess_exec(
-                *bound(command),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=MAX_LINE,
-            )
+            child = await children.start(command, limit=MAX_LINE)
             try:
                 os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
                 assert child.stdout and child.stderr  # noqa: S101

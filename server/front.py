@@ -19,6 +19,48 @@ Admits = Callable[[bytes], bool]
 """Whether there is room for a POST to a request target, which is taken as come if there is."""
 
 
+_HEAD = b"HTTP/1.1 "
+_COPIED = 65_536
+"""Bytes up to which copying is cheaper than handing over two buffers."""
+
+
+class _Corked:
+    """A transport that sends an answer's head together with what is written in the same turn of the event loop.
+
+    uvicorn writes them one after the other, and each write is a system call and a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            if len(data) < _COPIED:
+                self._transport.write(head + data)
+            else:
+                self._transport.writelines((head, data))
+        elif data.startswith(_HEAD):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+
 class _Refused:
     """What uvicorn takes for a request that it has answered."""
 
@@ -37,6 +79,9 @@ class Front(HttpToolsProtocol):
         super().__init__(*arguments, **settings)
         self._admits, self._count = admits, refused
         self._stays = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(_Corked(transport))  # type: ignore[arg-type]
 
     def on_headers_complete(self) -> None:
         if self._refusable() and not self._admits(self.url):

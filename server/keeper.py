@@ -124,7 +124,8 @@ class Keeper:
         if manifest.one_at_a_time:
             logger.info("model %s answers one request after the other, in %d processes", name, count)
         shown = self.repository / name
-        self._placing.show(entry, shown, count, queued=manifest.one_at_a_time)
+        batched = not manifest.one_at_a_time
+        self._placing.show(entry, shown, count, queued=not batched, on_cards=batched and manifest.tier == "fast")
         model = Model(
             name,
             manifest,

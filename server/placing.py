@@ -51,16 +51,20 @@ class Placing:
         wanted = (self.instances or _cores()) if manifest.one_at_a_time else 1
         return min(wanted, free // instance_bytes)
 
-    def show(self, entry: Path, target: Path, count: int, *, queued: bool) -> None:
+    def show(self, entry: Path, target: Path, count: int, *, queued: bool, on_cards: bool = False) -> None:
         """Show an entry to Triton in the folder `target`: a config.pbtxt of its own, and its files behind a link.
 
-        `queued` hands each request to the next free instance, which Triton's batcher would not do.
+        `queued` hands each request to the next free instance, which Triton's batcher would not do. `on_cards` lets it
+        run on every card that Triton has.
         """
         from tritonclient.grpc import model_config_pb2
 
         config = text_format.Parse((entry / CONFIG).read_text("utf-8"), model_config_pb2.ModelConfig())
         group = config.instance_group[0] if config.instance_group else config.instance_group.add()
         group.count = max(group.count, count)
+        if on_cards and group.kind == model_config_pb2.ModelInstanceGroup.KIND_CPU and not group.gpus:
+            # Triton makes an instance a card, or on the processor where there is none.
+            group.kind = model_config_pb2.ModelInstanceGroup.KIND_AUTO
         if queued:
             config.ClearField("dynamic_batching")
         elif config.HasField("dynamic_batching"):

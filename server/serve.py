@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from huggingface_backend import wire
 from server.app import Adapter
 from server.background import Background
 from server.errors import ServerError
+from server.front import Front
 from server.invocations import Invoker
 from server.keeper import Keeper
 from server.lines import Reading
@@ -122,7 +124,11 @@ class _Server:
         run_dir = RunDir()
         keeper = Keeper(
             run_dir,
-            {**serving.environ, wire.FOLLOW_ENV: str(int(serving.follow_references))},
+            {
+                **serving.environ,
+                wire.FOLLOW_ENV: str(int(serving.follow_references)),
+                wire.ENGINES_ENV: str(serving.cache.absolute() / "engines"),
+            },
             load_deadline=serving.startup_timeout,
             multi_model=serving.multi_model,
             port_range=serving.port_range,
@@ -151,6 +157,7 @@ class _Server:
                 execution_parameters=serving.execution_parameters,
             ),
             loop="none",
+            http=partial(Front, admits=adapter.admits, refused=metrics.refused),  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,
             access_log=False,

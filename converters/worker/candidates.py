@@ -1,28 +1,23 @@
-"""The graphs a model can be served from, and which of them is fastest on this machine."""
+"""The fp32 graphs that a model can be served from."""
 
 from __future__ import annotations
 
 import shutil
-import statistics
-import time
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from converters.errors import ConversionError
 from converters.exports import FAST_AS
 from converters.worker.protocol import Job, NotExportableError
-from huggingface_backend.batches import Batch
 from huggingface_backend.manifest import GRAPH
-from huggingface_backend.session import Session
 
 _FUSIBLE = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
+_ASIDE_ABOVE = 2**24
+"""Bytes of a graph from which its weights get a file of their own."""
+_ASIDE_WEIGHT = 2**16
+"""Bytes of a weight that goes into it."""
 _FUSE_BELOW = 1.5e9
 """Bytes; above it a graph nears protobuf's 2 GB, and fusing would hold it in memory several times."""
-
-_SHAPES = ((1, 16), (8, 16), (32, 16), (8, 128))
-_ROUNDS = 5
 
 
 def export(model: Any, job: Job, target: Path) -> Path:
@@ -89,32 +84,27 @@ def copy_graph(ready: Path, target: Path) -> Path:
     return folder / GRAPH
 
 
-def time_graphs(graphs: dict[str, Path], longest: int | None) -> dict[str, float]:
-    """Milliseconds each graph takes for one run of every shape: medians of alternating rounds on all cores.
-
-    `longest` is the most tokens the graphs take.
-    """
-    sessions = {name: Session(path) for name, path in graphs.items()}
-    batches = [_batch(rows, min(tokens, longest or tokens)) for rows, tokens in _SHAPES]
-    times: dict[str, list[list[float]]] = {name: [[] for _ in batches] for name in sessions}
-    for turn in range(_ROUNDS + 1):
-        for name, session in sessions.items():
-            for index, batch in enumerate(batches):
-                started = time.perf_counter()
-                session.run(batch)
-                if turn:
-                    times[name][index].append(time.perf_counter() - started)
-    return {name: round(1e3 * sum(map(statistics.median, shapes)), 3) for name, shapes in times.items()}
-
-
 def keep(graphs: dict[str, Path], chosen: str, target: Path) -> None:
     """Move the chosen graph to its final name and delete the others."""
-    for path in graphs[chosen].parent.glob(f"{GRAPH}*"):
-        path.rename(target.parent / path.name)
+    files = list(graphs[chosen].parent.glob(f"{GRAPH}*"))
+    if chosen != "as-is" and len(files) == 1 and files[0].stat().st_size > _ASIDE_ABOVE:
+        _put_aside(files[0], target)
+    else:
+        for path in files:
+            path.rename(target.parent / path.name)
     for path in graphs.values():
         shutil.rmtree(path.parent)
 
 
-def _batch(rows: int, tokens: int) -> Batch:
-    shape = (rows, tokens)
-    return Batch(np.ones(shape, np.int64), np.ones(shape, np.int64), np.zeros(shape, np.int64), [tokens] * rows)
+def _put_aside(graph: Path, target: Path) -> None:
+    """Write a graph with its weights in a file beside it.
+
+    ONNX Runtime maps that file: a session loads in half the time, and sessions share what they use as it is there, such
+    as embeddings.
+    """
+    import onnx
+
+    data = f"{target.name}.data"
+    onnx.save_model(onnx.load(graph), target, save_as_external_data=True, location=data, size_threshold=_ASIDE_WEIGHT)
+    # It is made readable for its owner alone.
+    (target.parent / data).chmod(target.stat().st_mode)

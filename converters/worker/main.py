@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from converters.errors import ConversionError, GateError
+from converters.errors import ConversionError, GateError, PrecisionError
 from converters.exports import ACCELERATED_AS, FAST_AS
 from converters.model_files import clear
+from converters.plan import beyond_fp32, only_fast
 from converters.worker.protocol import Job, NotExportableError, NotFastError
 
 
@@ -63,8 +64,8 @@ def _convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
     """The fastest tier with a graph that this model can have."""
     from converters.worker import accelerated, convert, diffusion
 
-    if job.task == "text-to-image":
-        return diffusion.convert(job, emit)
+    beyond = beyond_fp32(job.precision, job.format)
+    notes: tuple[str, ...] = ()
     if job.task in FAST_AS:
         try:
             return convert.convert(job, emit)
@@ -73,8 +74,15 @@ def _convert(job: Job, emit: Callable[..., None]) -> dict[str, Any]:
                 raise NotExportableError(str(error)) from error
             emit("note", text=f"no fast path: {error}")
             clear(Path(job.target))
-            return {**accelerated.convert(job, emit), "notes": (str(error),)}
-    return accelerated.convert(job, emit)
+            notes = (str(error),)
+    if beyond:
+        why = only_fast(beyond, "accelerated")
+        if not job.fall_back:
+            raise PrecisionError(why)
+        emit("note", text=why)
+        notes = (*notes, why)
+    slower = diffusion if job.task == "text-to-image" else accelerated
+    return {**slower.convert(job, emit), "notes": notes}
 
 
 def no_space(error: BaseException | None) -> bool:

@@ -28,6 +28,12 @@ class Job:
     task: str
     trust_remote_code: bool = False
     pooling: dict[str, Any] | None = None
+    precision: str = "fp32"
+    format: str = "onnx"
+    calibration: str | None = None
+    """A file of texts, one a line."""
+    fall_back: bool = False
+    """Whether fp32 in ONNX will do where the precision or the format cannot be had."""
 
 
 class NotFastError(Exception):

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from converters.errors import ConversionError
+
+MOST = 256
+"""Texts of the user's own that are looked at; PyTorch takes them one by one."""
+
 _SHORT = (
     "Yes.",
     "The parcel arrived two days late and the box was torn.",
@@ -46,3 +53,20 @@ TEXTS = tuple(
     for index, short in enumerate(_SHORT)
     for text in ([short, _long(8 + 37 * (index // 2 % 12), index)] if index % 2 else [short])
 )
+
+
+def own_texts(file: str | None) -> tuple[str, ...]:
+    """The lines of a file of texts, the first `MOST` that are not empty; none where there is no file.
+
+    ConversionError where it holds no text.
+    """
+    if file is None:
+        return ()
+    try:
+        lines = Path(file).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConversionError(f"{file} is not a file of texts: {error}") from error
+    found = tuple(line for line in lines if line.strip())[:MOST]
+    if not found:
+        raise ConversionError(f"{file} holds no texts: one a line is wanted")
+    return found
