@@ -83,10 +83,13 @@ class Session:
         twice where they are more than one. EntryError where the graph cannot be served.
         """
         threads = threads or _cores()
-        self._wide = _open(graph, threads, choose(graph, place))
+        self.lanes = lanes or _lanes(graph, threads)
+        # Beside lanes, a run on all cores has them for itself, and its threads need not be woken for every operator.
+        self._wide = _open(graph, session_options(threads, spinning=self.lanes > 1), choose(graph, place))
         on_card = device(self._wide) is not None
-        self.lanes = lanes or (ON_CARD if on_card else _lanes(graph, threads))
-        self._narrow = self._wide if on_card or self.lanes == 1 else _open(graph, 1, [CPU])
+        if on_card:
+            self.lanes = lanes or ON_CARD
+        self._narrow = self._wide if on_card or self.lanes == 1 else _open(graph, session_options(1), [CPU])
         self._inputs = [entry.name for entry in self._wide.get_inputs()]
         if self._inputs != [PIXELS] and (set(self._inputs) - TEXT_INPUTS or "input_ids" not in self._inputs):
             raise EntryError(f"{graph} takes {', '.join(self._inputs)}; input_ids or pixel_values alone were expected")
@@ -113,9 +116,9 @@ class Session:
         return outputs
 
 
-def _open(graph: Path, threads: int, chosen: Sequence[Provider]) -> Any:
+def _open(graph: Path, options: onnxruntime.SessionOptions, chosen: Sequence[Provider]) -> Any:
     try:
-        return opened(graph, session_options(threads), chosen)
+        return opened(graph, options, chosen)
     except Exception as error:  # ONNX Runtime's exceptions share no public base
         raise EntryError(f"{graph} cannot be loaded: {error}") from error
 
@@ -130,11 +133,16 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
-    """Threads of a session, every core for 0. They do not spin: the server, the client and Triton need the cores."""
+def session_options(threads: int = 0, *, spinning: bool = False) -> onnxruntime.SessionOptions:
+    """Threads of a session, every core for 0.
+
+    Those that have no work spin only where they are told to, and then no longer than a run: the server, the client and
+    Triton need the cores.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
