@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
 
 from huggingface_backend.errors import EntryError, InvalidInput
 from huggingface_backend.manifest import TokenizerFacts
@@ -71,6 +71,7 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise EntryError(f"{path} is not a tokenizer: {error}") from error
+        self._still = sibling(self._tokenizer)
         self._facts = facts
         self._state: TokenizeOptions | None = None
 
@@ -90,8 +91,11 @@ class TextTokenizer:
 
     @property
     def backend(self) -> Tokenizer:
-        """For the vocabulary and for decoding, which have no state; its truncation and padding are ours."""
-        return self._tokenizer
+        """For the vocabulary and for decoding, in any thread; nobody may change its truncation or padding.
+
+        It is not the one that encodes, which refuses every other use in the moment in which its truncation is changed.
+        """
+        return self._still
 
     def _pad(self, encodings: list[Encoding], options: TokenizeOptions) -> None:
         """Pad each row by itself: the tokenizer's own padding would look at the longest of the batch."""
@@ -114,6 +118,24 @@ class TextTokenizer:
         except (ValueError, OverflowError) as error:
             raise InvalidInput(str(error)) from error
         self._state = options
+
+
+def sibling(backend: Any) -> Any:
+    """Another tokenizer around the same model, without truncation and padding."""
+    other = Tokenizer(backend.model)
+    other.normalizer = backend.normalizer
+    other.pre_tokenizer = backend.pre_tokenizer
+    other.post_processor = backend.post_processor
+    if backend.decoder is not None:
+        other.decoder = backend.decoder
+    added: dict[int, AddedToken] = backend.get_added_tokens_decoder()
+    other.add_tokens([token for _index, token in sorted(added.items())])
+    if list(other.get_added_tokens_decoder()) != list(added):
+        # Added tokens whose numbers have gaps cannot be added again: copy everything.
+        other = Tokenizer.from_str(backend.to_str())
+        other.no_padding()
+        other.no_truncation()
+    return other
 
 
 def encoded(run: Callable[..., list[Encoding]], texts: Sequence[Any], **options: Any) -> list[Encoding]:

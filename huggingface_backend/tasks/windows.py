@@ -6,11 +6,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from huggingface_backend.errors import InvalidInput
 from huggingface_backend.manifest import TokenizerFacts
-from huggingface_backend.tokenization import encoded, pad
+from huggingface_backend.tokenization import encoded, pad, sibling
 
 
 class Encoder:
@@ -66,20 +66,5 @@ class Encoder:
     def _tokenizer(self) -> Any:
         tokenizer = getattr(self._own, "tokenizer", None)
         if tokenizer is None:
-            tokenizer = self._own.tokenizer = _sibling(self._backend)
+            tokenizer = self._own.tokenizer = sibling(self._backend)
         return tokenizer
-
-
-def _sibling(backend: Any) -> Any:
-    """Another tokenizer around the same model, without truncation and padding."""
-    sibling = Tokenizer(backend.model)
-    sibling.normalizer = backend.normalizer
-    sibling.pre_tokenizer = backend.pre_tokenizer
-    sibling.post_processor = backend.post_processor
-    added: dict[int, AddedToken] = backend.get_added_tokens_decoder()
-    sibling.add_tokens([token for _index, token in sorted(added.items())])
-    if list(sibling.get_added_tokens_decoder()) != list(added):
-        # Added tokens whose numbers have gaps cannot be added again: copy everything.
-        sibling = Tokenizer.from_str(backend.to_str())
-        sibling.no_padding()
-    return sibling

@@ -10,12 +10,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from perf.bench import prometheus, usage, wrk
+from perf.bench import frozen, wrk
 from perf.bench.analyzer import Analyzer, write_data
 from perf.bench.ours import Ours
 from perf.bench.peers.pipeline import Pipeline
 from perf.bench.system import System
 from perf.bench.workloads import Workload
+from server.bench import prometheus, usage
 from server.bench.connection import Shot
 from server.bench.load import closed_loop, open_loop
 from server.bench.outcome import Load
@@ -131,11 +132,15 @@ class Running:
 
     def freeze(self) -> None:
         if self.spins:
-            usage.freeze(self.system.processes())
+            frozen.freeze(self.system.processes())
 
     def thaw(self) -> None:
         if self.spins:
-            usage.thaw(self.system.processes())
+            frozen.thaw(self.system.processes())
+
+
+def _counters(port: int) -> prometheus.Counters:
+    return prometheus.read(f"http://127.0.0.1:{port}") or {}
 
 
 class _Watch:
@@ -147,7 +152,7 @@ class _Watch:
 
     def __enter__(self) -> _Watch:
         system = self._running.system
-        self._before = prometheus.read(system.port) if self._ours else {}
+        self._before = _counters(system.port) if self._ours else {}
         self._cpu = usage.cpu(system.processes())
         self._began = time.monotonic()
         return self

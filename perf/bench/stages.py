@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from perf.bench import prometheus
 from perf.bench.measure import Running, Seen
+from server.bench import prometheus
 
 
 def stages(running: Running, clients: Sequence[int]) -> Iterable[dict[str, Any]]:

@@ -59,9 +59,9 @@ def test_rows_of_a_run_are_bounded(limited: Server) -> None:
         while count("rows") < wanted and time.monotonic() < deadline:
             time.sleep(0.1)  # counters are sent when the engine has nothing to do
 
-    wait_for(2)  # each model warms up with a row
+    wait_for(4)  # each model warms up with a row, on all cores and in a lane
     rows, runs = count("rows"), count("runs")
-    answer = limited.post({"inputs": ["tea"] * 32}, "/models/classifier/invoke")
+    answer = limited.post({"inputs": [f"tea {number}" for number in range(32)]}, "/models/classifier/invoke")
     assert (answer.status_code, len(answer.json())) == (200, 32)
     wait_for(rows + 32)
     assert (count("rows") - rows, count("runs") - runs) == (32, 8)

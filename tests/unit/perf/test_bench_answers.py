@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from perf.bench import answers, prometheus, requests
+from perf.bench import answers, requests
+from server.bench import prometheus
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_where_the_time_goes():
     wall = prometheus.stages_ms(added)
     assert wall is not None
     assert wall == pytest.approx(
-        {"adapter": 20 - 13 - 1.2, "grpc": 0, "triton": 1.2, "queue": 3, "tokenise": 0, "infer": 10, "encode": 0}
+        {"adapter and gRPC": 20 - 13 - 1.2, "triton": 1.2, "queue": 3, "tokenise": 0, "infer": 10, "encode": 0}
     )
     split = prometheus.stages_ms(added, grpc_ms=0.8)
     assert split is not None

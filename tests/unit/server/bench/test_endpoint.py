@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,9 @@ def test_who_listens_on_a_port() -> None:
     with answering(answer) as port:
         found = usage.listening(port)
         look = usage.cpu(found)
-        assert found and sum(look.seconds.values()) > 0 and set(look.kinds.values()) == {"adapter"}
+        # Servers that other tests have started are this process's children as well.
+        assert sum(look.seconds.values()) > 0 and "adapter" in look.kinds.values()
+        assert os.getpid() in {process.pid for process in found}
         proportional, resident = usage.memory_mb(found)
         assert 1 < proportional <= resident
     assert usage.listening(port) == []
