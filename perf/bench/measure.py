@@ -162,7 +162,7 @@ class _Watch:
         processes = system.processes()
         self._used = usage.cpu(processes).by_kind(self._cpu)
         self._lasted = time.monotonic() - self._began
-        self._added = prometheus.difference(self._before, prometheus.read(system.port)) if self._ours else {}
+        self._added = prometheus.difference(self._before, _counters(system.port)) if self._ours else {}
         self._memory = usage.memory_mb(processes)
         self._running.settle()
 
