@@ -98,8 +98,9 @@ def pool(states: NDArray[Any], attention_mask: NDArray[Any], modes: Sequence[str
 
 
 def _mean(states: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
-    # A batched (1 × tokens) · (tokens × hidden) product sums without a masked copy of the states.
-    sums = np.matmul(mask.transpose(0, 2, 1), states)[:, 0]
+    # Sums without a masked copy of the states, and not as a product of matrices: OpenBLAS takes threads for those of
+    # long texts, which go on spinning when they are done, a third of a core at 64 clients.
+    sums = np.einsum("rt,rth->rh", mask[:, :, 0], states)
     return np.asarray(sums / np.maximum(mask.sum(axis=1), _TINY))
 
 
