@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,10 @@ def test_a_failing_hook_is_500_with_its_traceback_in_the_log_alone(scripts: Serv
     answer = scripts.post({"fail": 1}, "/models/hooks/invoke")
     assert (answer.status_code, answer.json()["type"]) == (500, "ModelError")
     assert answer.json()["message"] == "input_fn failed: KeyError: 'no such thing'"
+    # The log takes another way than the answer.
+    deadline = time.monotonic() + 10
+    while 'inference.py", line' not in scripts.text and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert 'inference.py", line' in scripts.text
     assert scripts.post({"sentence": "tea"}, "/models/hooks/invoke").status_code == 200
 
