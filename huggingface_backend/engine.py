@@ -3,7 +3,7 @@
 A request is handed over and waits for nobody. The engine has *lanes*, threads that each run one batch at a time:
 whoever is free asks for what runs next (`waves.py`). Batches run beside each other, on a core each, because that makes
 more of the cores than one batch on all of them, whose threads wait for each other; a request that is alone in the
-gets all cores. A request is answered as soon as its last row is done. A row that fails takes only its own
+engine gets all cores. A request is answered as soon as its last row is done. A row that fails takes only its own
 request with it.
 """
 
@@ -32,7 +32,7 @@ DEFAULT_TOKEN_BUDGET = 512
 
 QUIET = 0.1
 """Seconds after which the next single row is taken for one of a client that is alone. Its threads spin, and under load
-they would take the cores from the lanes: a twelfth of all processor time at 64 clients with texts of 128 tokens."""
+they would take the cores from the lanes."""
 
 
 class Engine:
@@ -165,7 +165,7 @@ class Engine:
         rows = [row for row in rows if row.wanted]
         if not rows:
             return
-        # A run on all cores is the only one, and its threads' time is the process's.
+        # A run on all cores has threads of its own; it is the only one, mostly, and their time is the process's.
         clock = time.process_time if wide else time.thread_time
         started, used = time.monotonic(), clock()
         batch = self._task.batch([row.ready for row in rows])

@@ -51,20 +51,12 @@ def convert(
 ) -> None:
     """Convert SOURCE, a Hub id, a folder or a model.tar.gz, to an entry of a Triton model repository."""
     require_one_runtime()
-    from converters.convert import Converter
     from converters.entry import place
     from converters.pack import pack
     from converters.progress import for_console
 
     progress = for_console()
-    artifact = Converter(given["cache"] or settings.default_cache()).convert(
-        source,
-        conversion_options(given),
-        progress,
-        fall_back=fall_back,
-        revision=given["revision"],
-        token=given["token"],
-    )
+    artifact = converted(source, given, progress, fall_back=fall_back)
     manifest = artifact.manifest
     path = place(artifact.path, repository, checked_name(name or artifact.name)) if repository else artifact.path
     if repository and manifest.engine == "tensorrt":
@@ -240,6 +232,20 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 1)
     sys.exit(code)
+
+
+def converted(source: str, given: dict[str, Any], progress: Any, *, fall_back: bool) -> Any:
+    """The finished entry of a source, by the settings of a conversion."""
+    from converters.convert import Converter
+
+    return Converter(given["cache"] or settings.default_cache()).convert(
+        source,
+        conversion_options(given),
+        progress,
+        fall_back=fall_back,
+        revision=given["revision"],
+        token=given["token"],
+    )
 
 
 def conversion_options(given: dict[str, Any]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from perf.bench import wrk
 from perf.bench.wrk import Outcome
 
 PACKAGE = "tritonclient==2.46.0"
@@ -78,14 +78,14 @@ class Analyzer:
         command += ["--async", "--max-threads", "1", "--concurrency-range", str(clients), "--input-data", str(data)]
         # Three windows, which it compares; no difference between them is too big.
         command += ["-p", str(int(seconds * 1000 / 3)), "-r", "3", "-s", "100000", "--profile-export-file", str(export)]
-        before = _children_cpu()
+        before = wrk.children_cpu()
         environment = {**os.environ, "LD_LIBRARY_PATH": str(self._libraries)}
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=seconds * 4 + 120, check=False
         )
         if not export.exists():
             raise AnalyzerError(f"perf_analyzer failed: {(done.stderr or done.stdout).strip()[-300:]}")
-        return parse(json.loads(export.read_text("utf-8")), _children_cpu() - before)
+        return parse(json.loads(export.read_text("utf-8")), wrk.children_cpu() - before)
 
 
 def write_data(target: Path, bodies: Sequence[tuple[bytes, str]]) -> Path:
@@ -108,8 +108,3 @@ def parse(profile: object, cpu_seconds: float = 0.0) -> Outcome:
     return Outcome(
         sum(latencies.values()), (end - begin) / 1e9, failed, 0, tuple(sorted(latencies.items())), cpu_seconds
     )
-
-
-def _children_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -133,12 +133,12 @@ def run(port: int, requests: Path, clients: int, seconds: int, start: int = 0) -
     script.write_text(_SCRIPT, "utf-8")
     command = [ensure(), "-t", "1", "-c", str(clients), "-d", f"{seconds}s", "--timeout", f"{_TIMEOUT}s"]
     command += ["-s", str(script), f"http://127.0.0.1:{port}/", "--", str(requests), str(start)]
-    before = _children_cpu()
+    before = children_cpu()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 2 * _TIMEOUT, check=False)
     line = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), None)
     if done.returncode or line is None:
         raise WrkError(f"wrk failed: {(done.stderr or done.stdout).strip()[-300:]}")
-    return parse(line, clients, _children_cpu() - before)
+    return parse(line, clients, children_cpu() - before)
 
 
 def parse(line: str, clients: int, cpu_seconds: float = 0.0) -> Outcome:
@@ -169,6 +169,7 @@ def uncorrected(counts: Mapping[int, int], expected: int) -> dict[int, int]:
     return {value: count for value, count in found.items() if count > 0}
 
 
-def _children_cpu() -> float:
+def children_cpu() -> float:
+    """Processor seconds of the processes that this one has started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ import psutil
 PACKAGES = ("triton-hf", "onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy", "nvidia-pytriton")
 
 
-def describe() -> dict[str, Any]:
-    """The `machine` of a report."""
+def describe(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """The `machine` of a report, with the versions of packages that are installed."""
     return {
         "cpu": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": _card(),
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {name: found for name in packages if (found := _version(name))},
     }
 
 

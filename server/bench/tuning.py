@@ -158,8 +158,7 @@ class Tuner:
 
 def _entry(name: str | None, repository: Path | None, given: dict[str, Any], progress: Progress) -> Path:
     """The entry to tune: SOURCE itself where it is one that may be changed, else its copy in the repository."""
-    from converters.convert import Converter
-    from server.cli import checked_name, conversion_options, require_one_runtime
+    from server.cli import checked_name, converted, require_one_runtime
 
     require_one_runtime()
     source, cache = given["tune"], given["cache"] or settings.default_cache()
@@ -170,14 +169,7 @@ def _entry(name: str | None, repository: Path | None, given: dict[str, Any], pro
         if found.resolve().is_relative_to(Path(cache).resolve()):
             raise click.UsageError(f"{source} lies in the cache and stays as it is: choose a --repository for a copy")
         return found
-    artifact = Converter(cache).convert(
-        source,
-        conversion_options(given),
-        progress,
-        fall_back=True,
-        revision=given["revision"],
-        token=given["token"],
-    )
+    artifact = converted(source, given, progress, fall_back=True)
     try:
         return place(artifact.path, repository, checked_name(name or artifact.name))
     except OSError as error:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from perf.bench import requests
 from perf.bench.peers.child import Child
 from perf.bench.peers.environment import ensure, versions
+from perf.bench.peers.peer import Peer
 from perf.bench.wrk import Outcome
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ _BRIEFLY = 2.0
 """Seconds for which each batch size is tried."""
 
 
-class Pipeline:
+class Pipeline(Peer):
     """It has no port: `answers` and `measure` take the place of requests, and batches that of clients.
 
     `port` is 0, `path` empty; `body` and `answer` are there for the protocol.
@@ -33,8 +32,7 @@ class Pipeline:
     path = ""
 
     def __init__(self) -> None:
-        self._child: Child | None = None
-        self._task = ""
+        super().__init__()
         self._best: dict[int, int] = {}
         found = versions(self.name, "transformers", "sentence-transformers", "torch")
         self.version = (
@@ -50,7 +48,7 @@ class Pipeline:
         """Unavailable where its environment cannot be made."""
         python = ensure(self.name)
         self.stop()
-        self._task, self._best = workload.task, {}
+        self.task, self._best = workload.task, {}
         script = Path(__file__).parent / "inside" / "pipeline.py"
         command: list[str | Path] = [python, script, workload.folder, workload.task]
         self._child = Child(command, folder / f"{self.name}.log", piped=True)
@@ -63,7 +61,7 @@ class Pipeline:
     def answers(self, items: Sequence[Any], batch: int = 1) -> list[Any]:
         """What it answers to items, so many of them in a batch; each as `System.answer` gives it."""
         found = self._ask(items=_plain(items), batch=batch)
-        return [requests.normal(self._task, each) for each in found]
+        return [requests.normal(self.task, each) for each in found]
 
     def measure(self, items: Sequence[Any], clients: int, seconds: float) -> Outcome:
         """Keep it busy with batches of as many items as are best for so many clients, and no more.
@@ -79,20 +77,6 @@ class Pipeline:
     def batch(self, clients: int) -> int | None:
         """The batch size that `measure` takes for so many clients; None where it has not looked for it yet."""
         return self._best.get(clients)
-
-    def body(self, item: Any) -> tuple[bytes, dict[str, str]]:
-        return requests.body(item)
-
-    def answer(self, response: bytes) -> Any:
-        return requests.answer(self._task, response)
-
-    def processes(self) -> list[psutil.Process]:
-        return [] if self._child is None else self._child.processes()
-
-    def stop(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.stop()
 
     def _measure(self, items: Sequence[Any], batch: int, seconds: float) -> Outcome:
         found = self._ask(items=_plain(items), batch=batch, seconds=seconds)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
-import psutil
 
-from perf.bench import requests
 from perf.bench.peers.child import Child
 from perf.bench.peers.environment import ensure
+from perf.bench.peers.peer import Peer
 from perf.bench.system import Unavailable
 from tests.serving import free_port
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from perf.bench.workloads import Workload
 
 
-class Served:
+class Served(Peer):
     """A peer whose command serves one model on a port, and says on `health` when it is ready."""
 
     name: str
@@ -31,9 +30,8 @@ class Served:
     """Seconds that a start may take."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.port = 0
-        self.task = ""
-        self._child: Child | None = None
 
     def command(self, python: Path, workload: Workload) -> list[str | Path]:
         """What serves a workload's model on `self.port`."""
@@ -60,20 +58,6 @@ class Served:
         except BaseException:
             self.stop()
             raise
-
-    def body(self, item: Any) -> tuple[bytes, dict[str, str]]:
-        return requests.body(item)
-
-    def answer(self, response: bytes) -> Any:
-        return requests.answer(self.task, response)
-
-    def processes(self) -> list[psutil.Process]:
-        return [] if self._child is None else self._child.processes()
-
-    def stop(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.stop()
 
     def _wait(self, child: Child, body: bytes, headers: dict[str, str]) -> None:
         """Until it says that it is ready, and has given a first answer."""
