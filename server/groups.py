@@ -9,8 +9,9 @@ import asyncio
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
+from typing import Protocol
 
 from server.errors import HTTPError
 from server.triton.messages import Answer, Call
@@ -29,7 +30,13 @@ _LIKE = 4
 _FADE = 0.2
 """Weight of the newest group in an estimate; a slow or large one counts at once."""
 
-Send = Callable[[Sequence[Call]], Awaitable[list[Answer | HTTPError]]]
+
+class Send(Protocol):
+    """Sends calls as one request; `quick` ones will not be ended for a client that has gone."""
+
+    def __call__(self, calls: Sequence[Call], *, quick: bool) -> Awaitable[list[Answer | HTTPError]]: ...
+
+
 Waiting = tuple[Call, "asyncio.Future[Answer]"]
 
 
@@ -38,6 +45,9 @@ class Groups(ABC):
 
     What waits here is not reached by the death of a process.
     """
+
+    quick = True
+    """Whether what is sent next will be answered soon."""
 
     def __init__(self, send: Send, width: int) -> None:
         """`width` is the number of requests that Triton holds at once."""
@@ -75,7 +85,7 @@ class Groups(ABC):
 
     async def _run(self, group: list[Waiting]) -> None:
         try:
-            answers: Sequence[Answer | BaseException] = await self._send([call for call, _ in group])
+            answers: Sequence[Answer | BaseException] = await self._send([call for call, _ in group], quick=self.quick)
         except asyncio.CancelledError:
             answers = [asyncio.CancelledError()] * len(group)
         except Exception as error:
@@ -100,6 +110,10 @@ class InTurn(Groups):
         super().__init__(send, width)
         self._seconds = GROUP_SECONDS
         """Estimate of what one call takes."""
+
+    @property
+    def quick(self) -> bool:  # type: ignore[override]
+        return self._seconds <= GROUP_SECONDS / 2
 
     def _group(self) -> list[Waiting]:
         most = max(1, min(GROUP, self._fair(), int(GROUP_SECONDS / self._seconds)))

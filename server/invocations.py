@@ -177,17 +177,17 @@ class Invoker:
                     self._keeper.suspect(model, generation, str(death))
                     raise BackendDied("the model's process died twice while this request was in it") from death
 
-    async def _send(self, model: Model, calls: Sequence[Call]) -> list[Answer | HTTPError]:
+    async def _send(self, model: Model, calls: Sequence[Call], *, quick: bool = False) -> list[Answer | HTTPError]:
         """What Triton makes of calls, once the model is up; a death says which start of the model died."""
         generation = await model.ready()
         try:
-            return await self._infer(model, calls)
+            return await self._infer(model, calls, quick=quick)
         except (NotReached, ProcessDied) as error:
             error.generation = generation
             raise
 
-    async def _infer(self, model: Model, calls: Sequence[Call]) -> list[Answer | HTTPError]:
-        return await self._keeper.client.infer(calls, self._timeout, decoupled=model.manifest.streams)
+    async def _infer(self, model: Model, calls: Sequence[Call], *, quick: bool = False) -> list[Answer | HTTPError]:
+        return await self._keeper.client.infer(calls, self._timeout, decoupled=model.manifest.streams, quick=quick)
 
     def _way(self, model: Model) -> Groups | Turns | None:
         if model.concurrency is None:

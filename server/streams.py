@@ -34,7 +34,7 @@ class Turns:
         await self._free.acquire()
         rest = None
         try:
-            [answer] = await self._send([call])
+            [answer] = await self._send([call], quick=False)
             if isinstance(answer, HTTPError):
                 raise answer
             rest = answer.rest

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import httptools
+from server import connection
 
 
 @dataclass(frozen=True)
@@ -39,70 +37,38 @@ class Target:
         return ssl.create_default_context() if self.tls else None
 
 
-class Connection(asyncio.Protocol):
-    """Kept open from request to request; `answered` is called with every response, `lost` when it has closed."""
+class Connection(connection.Connection):
+    """`answered` is called with every response, `lost` when the connection has closed."""
 
     def __init__(self, answered: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
-        self._answered, self._lost = answered, lost
-        self._transport: Any = None
-        self._parser: Any = None
+        super().__init__()
+        self._answered, self._on_loss = answered, lost
         self.began = 0.0
         """When the request was due, as the load sees it."""
         self.shot = 0
         """Which request is, or was last, on the wire."""
-        self.busy = False
-        self.closing = False
-        """Whether no further request may be sent on it."""
-        self.status = 0
         self.content_type = ""
         self.retry_after = False
         """Whether the response said when to come again."""
-        self.parts: list[bytes] = []
-        """Of the response's body."""
 
     def send(self, encoded: bytes, shot: int, began: float) -> None:
-        self.shot, self.began, self.busy = shot, began, True
+        self.shot, self.began = shot, began
         self.retry_after, self.content_type = False, ""
-        self.parts.clear()
-        self._transport.write(encoded)
+        self.write(encoded)
 
-    def close(self) -> None:
-        """Without a call to `lost`."""
-        self._lost = _nothing
-        if self._transport is not None:
-            self._transport.abort()
+    def answered(self) -> None:
+        self._answered(self)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._parser = httptools.HttpResponseParser(self)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._transport.abort()
-
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
-        self.closing = True
-        self._lost(self)
+    def lost(self) -> None:
+        self._on_loss(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools calls this and what follows; lengths are compared first, being cheap."""
+        """httptools calls this; lengths are compared first, being cheap."""
         length = len(name)
         if length == 12 and name.lower() == b"content-type":
             self.content_type = value.decode("latin-1")
         elif length == 11 and name.lower() == b"retry-after":
             self.retry_after = True
-
-    def on_body(self, data: bytes) -> None:
-        self.parts.append(data)
-
-    def on_message_complete(self) -> None:
-        self.status, self.busy = self._parser.get_status_code(), False
-        if not self._parser.should_keep_alive():
-            self.closing = True
-            self._transport.abort()
-        self._answered(self)
 
 
 def told(body: bytes) -> str:
@@ -112,7 +78,3 @@ def told(body: bytes) -> str:
     except (ValueError, KeyError, TypeError):
         message = body[:300].decode("utf-8", "replace")
     return " ".join(message.split())[:300] or "nothing"
-
-
-def _nothing(connection: Connection) -> None:
-    """Nobody wants to know."""

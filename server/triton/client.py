@@ -1,4 +1,7 @@
-"""Triton over gRPC: Triton's generated messages over raw calls, without tritonclient's numpy detour."""
+"""Triton over gRPC: Triton's generated messages over raw calls, without tritonclient's numpy detour.
+
+Short calls go over HTTP (`quick.py`).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from tritonclient.grpc import service_pb2 as pb
 from server.errors import BackendFailure, HTTPError
 from server.triton.failures import LoadFailed, ProcessDied, TritonDied, failure, load_reason
 from server.triton.messages import Answer, Call, answers_of, request_of
+from server.triton.process import Ports
+from server.triton.quick import QuickCalls
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _OPTIONS = (
@@ -25,15 +30,18 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 _HELD = ("READY", "LOADING", "UNLOADING")
+_SHORT = 4096
+"""Bytes of quick calls that go over HTTP: what they take is hardly worth ending for a client that has gone."""
 QUIET = 0.5
 """Seconds without an answer after which the calls that are left are taken for those of a dead process."""
 
 
 class TritonClient:
-    """One channel to one tritonserver."""
+    """The connections to one tritonserver."""
 
-    def __init__(self, port: int) -> None:
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS)
+    def __init__(self, ports: Ports) -> None:
+        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{ports.grpc}", options=_OPTIONS)
+        self._quick = QuickCalls(ports.http)
         self._infer = self._method("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse)
         self._infer_in_parts = self._channel.stream_stream(
             _SERVICE + "ModelStreamInfer",
@@ -57,6 +65,7 @@ class TritonClient:
         self._closed = True
         for model in self._calls:
             self.abandon(model)
+        self._quick.close()
         await self._channel.close()
 
     def abandon(self, model: str) -> None:
@@ -108,17 +117,23 @@ class TritonClient:
             await asyncio.sleep(0.01)
 
     async def infer(
-        self, calls: Sequence[Call], timeout: float, *, decoupled: bool = False
+        self, calls: Sequence[Call], timeout: float, *, decoupled: bool = False, quick: bool = False
     ) -> list[Answer | HTTPError]:
         """The answers to calls of one model, sent as one request; the failure of one among several is in its place.
 
-        A `decoupled` model may give a single call the first part of an answer, and has no deadline here. Raises the
-        failure of a single call, DeadlineExceeded, ProcessDied or NotReached.
+        A `decoupled` model may give a single call the first part of an answer, and has no deadline here. Short calls
+        that are `quick` go over HTTP, also without one. Raises the failure of a single call, DeadlineExceeded,
+        ProcessDied or NotReached.
         """
         in_flight = self._calls.setdefault(calls[0].model, set())
         if decoupled:
             return await self._first(Parts(self._infer_in_parts([request_of(calls)]), in_flight, self), calls[0])
-        pending = self._infer(request_of(calls), timeout=timeout)
+        quick = quick and sum(len(call.body) for call in calls) <= _SHORT
+        pending: Any
+        if quick:
+            pending = asyncio.ensure_future(self._quick.infer(calls))
+        else:
+            pending = self._infer(request_of(calls), timeout=timeout)
         in_flight.add(pending)
         try:
             response = await pending
@@ -130,7 +145,7 @@ class TritonClient:
             raise self.death() from None
         finally:
             in_flight.discard(pending)
-        return answers_of(response)
+        return response if quick else answers_of(response)
 
     async def _first(self, parts: Parts, call: Call) -> list[Answer | HTTPError]:
         rest = None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from tritonclient.grpc import service_pb2 as pb
 
 from huggingface_backend import wire
@@ -49,9 +50,46 @@ class Answer:
 
 
 def request_of(calls: Sequence[Call]) -> pb.ModelInferRequest:
+    """As gRPC takes it."""
+    request = pb.ModelInferRequest(model_name=calls[0].model)
+    width, tensors = _tensors(calls)
+    for name, packed in tensors.items():
+        request.inputs.add(name=name, datatype="BYTES", shape=(width, 1))
+        request.raw_input_contents.append(packed)
+    return request
+
+
+def body_of(calls: Sequence[Call]) -> tuple[bytes, int]:
+    """As HTTP takes it, and the length of the JSON at its beginning."""
+    width, tensors = _tensors(calls)
+    inputs = [
+        {
+            "name": name,
+            "datatype": "BYTES",
+            "shape": [width, 1],
+            "parameters": {"binary_data_size": len(packed)},
+        }
+        for name, packed in tensors.items()
+    ]
+    header = orjson.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}})
+    return b"".join([header, *tensors.values()]), len(header)
+
+
+def answers_in(body: bytes, header: int) -> list[Answer | HTTPError]:
+    """The answers in a response over HTTP whose first `header` bytes are JSON."""
+    items = {}
+    at = header
+    for output in orjson.loads(body[:header])["outputs"]:
+        end = at + output["parameters"]["binary_data_size"]
+        items[output["name"]] = body[at:end]
+        at = end
+    return _answers(items)
+
+
+def _tensors(calls: Sequence[Call]) -> tuple[int, dict[str, bytes]]:
+    """The rows of a request, and its inputs as BYTES tensors."""
     width = wire.MAX_BATCH_SIZE if calls[0].alone else len(calls)
     padding = _PADDING * (width - len(calls))
-    request = pb.ModelInferRequest(model_name=calls[0].model)
     values = {
         wire.BODY: [call.body for call in calls],
         wire.CONTENT_TYPE: [call.content_type.encode() for call in calls],
@@ -59,16 +97,19 @@ def request_of(calls: Sequence[Call]) -> pb.ModelInferRequest:
         wire.ATTRIBUTES: [call.attributes.encode() for call in calls],
         wire.BODY_FILE: [call.body_file.encode() for call in calls],
     }
-    for name, column in values.items():
-        if name in wire.INPUTS or any(column):
-            request.inputs.add(name=name, datatype="BYTES", shape=(width, 1))
-            packed = b"".join(part for value in column for part in (_LENGTH.pack(len(value)), value))
-            request.raw_input_contents.append(packed + padding)
-    return request
+    return width, {
+        name: b"".join([part for value in column for part in (_LENGTH.pack(len(value)), value)]) + padding
+        for name, column in values.items()
+        if name in wire.INPUTS or any(column)
+    }
 
 
 def answers_of(response: pb.ModelInferResponse) -> list[Answer | HTTPError]:
-    items = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=True))
+    """The answers in a response over gRPC."""
+    return _answers(dict(zip((each.name for each in response.outputs), response.raw_output_contents, strict=True)))
+
+
+def _answers(items: Mapping[str, bytes]) -> list[Answer | HTTPError]:
     columns = [_unpack(items[name]) for name in wire.OUTPUTS]
     return [_answer(*row) for row in zip(*columns, strict=True)]
 

@@ -23,6 +23,7 @@ TERMINATE = 5.0
 @dataclass(frozen=True)
 class Ports:
     grpc: int
+    http: int
     metrics: int
 
 
@@ -55,7 +56,8 @@ class TritonProcess:
             str(binary.path),
             f"--model-repository={repository}",
             f"--model-control-mode={control}",
-            "--allow-http=false",
+            "--http-address=127.0.0.1",
+            f"--http-port={ports.http}",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={ports.grpc}",
             "--metrics-address=127.0.0.1",
@@ -140,10 +142,10 @@ def remove_shared_memory(prefix: str) -> None:
 
 
 def free_ports(allowed: range | None = None) -> Ports:
-    """Two loopback ports that nobody listens on, out of an allowed range if there is one."""
+    """Three loopback ports that nobody listens on, out of an allowed range if there is one."""
     found: list[socket.socket] = []
     try:
-        for candidate in allowed or (0, 0):
+        for candidate in allowed or (0, 0, 0):
             probe = socket.socket()
             try:
                 probe.bind(("127.0.0.1", candidate))
@@ -151,9 +153,9 @@ def free_ports(allowed: range | None = None) -> Ports:
                 probe.close()
                 continue
             found.append(probe)
-            if len(found) == 2:
-                return Ports(found[0].getsockname()[1], found[1].getsockname()[1])
+            if len(found) == 3:
+                return Ports(*(each.getsockname()[1] for each in found))
     finally:
         for probe in found:
             probe.close()
-    raise OSError("no two free ports in the allowed range")
+    raise OSError("no three free ports in the allowed range")

@@ -25,7 +25,7 @@ async def start(
 ) -> tuple[TritonProcess, TritonClient]:
     """A running tritonserver without a model, and its client. ServerError where it does not come up."""
     process = await TritonProcess.start(binary, repository, ports, shm_prefix, environ, arguments)
-    client = TritonClient(ports.grpc)
+    client = TritonClient(ports)
     up, ended = asyncio.create_task(client.wait_until_up()), asyncio.create_task(process.wait())
     await asyncio.wait({up, ended}, timeout=START_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
     came_up = up.done() and not ended.done()

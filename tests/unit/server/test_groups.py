@@ -30,9 +30,11 @@ class Triton:
         self.answer = 0
         """Bytes that answers are filled up to."""
         self.ended = 0
+        self.quick: list[bool] = []
 
-    async def __call__(self, calls: Sequence[Call]) -> list[Answer | HTTPError]:
+    async def __call__(self, calls: Sequence[Call], *, quick: bool) -> list[Answer | HTTPError]:
         texts = [each.body.decode() for each in calls]
+        self.quick.append(quick)
         self.groups.append([text[:8] for text in texts])
         self.at_once += 1
         self.most = max(self.most, self.at_once)
@@ -54,6 +56,22 @@ class Triton:
 async def answers(way: Groups, texts: Sequence[str]) -> list[Any]:
     outcomes = await asyncio.gather(*[way.infer(call(text)) for text in texts], return_exceptions=True)
     return [outcome.body.decode() if isinstance(outcome, Answer) else outcome for outcome in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "expected"), [(InTurn, 0.0, True), (InTurn, 0.01, False), (Together, 0.01, True)]
+)
+def test_what_is_known_to_be_answered_soon_is_sent_as_quick(kind: type[Groups], seconds: float, expected: bool) -> None:
+    async def sent() -> list[bool]:
+        triton = Triton(seconds)
+        way = kind(triton, 1)
+        for _ in range(20):
+            await way.infer(call())
+        return triton.quick
+
+    quick = asyncio.run(sent())
+    assert quick[0] is (kind is Together)
+    assert quick[-1] is expected
 
 
 def test_quick_calls_share_requests_and_slow_ones_do_not() -> None:

@@ -109,10 +109,11 @@ def test_exactly_one_onnx_runtime(
 
 def test_ports_come_from_the_allowed_range() -> None:
     ports = free_ports(range(21000, 21100))
-    assert {ports.grpc, ports.metrics} <= set(range(21000, 21100))
-    assert ports.grpc != ports.metrics
-    with pytest.raises(OSError, match="no two free ports"):
-        free_ports(range(21000, 21001))
+    chosen = {ports.grpc, ports.http, ports.metrics}
+    assert chosen <= set(range(21000, 21100))
+    assert len(chosen) == 3
+    with pytest.raises(OSError, match="no three free ports"):
+        free_ports(range(21000, 21002))
 
 
 def test_a_run_dir_is_private_and_swept_when_its_owner_is_gone(tmp_path: Path) -> None:
