@@ -117,29 +117,23 @@ class Engine:
 
     def _lane(self) -> None:
         while (batch := self._next()) is not None:
-            with self._count:
-                wide = self._alone(batch)
-                self._running += 1
-                self._rows += len(batch)
-            try:
-                self._run(batch, wide=wide)
-            except Exception:
-                logger.exception("unexpected failure in a batch")
-                for row in batch:
-                    row.settle(ModelError("unexpected failure in the server; see its log"))
-            finally:
-                with self._count:
-                    self._running -= 1
-                    self._rows -= len(batch)
+            self._work(batch)
 
-    def _alone(self, batch: list[Row]) -> bool:
-        """Whether a batch gets cores that nobody else wants: it is a single row, as those of the last moments were, or
-        half the lanes have nothing to do."""
-        now = time.monotonic()
-        if self._running or self._batches or len(batch) > 1:
-            self._crowded = now
-        few = self._session.lanes > 2 and not self._batches and self._rows + len(batch) <= self._session.lanes // 2
-        return few or now - self._crowded > QUIET
+    def _work(self, batch: list[Row], *, alone: bool = False) -> None:
+        with self._count:
+            wide = alone or self._few(batch)
+            self._running += 1
+            self._rows += len(batch)
+        try:
+            self._run(batch, wide=wide)
+        except Exception:
+            logger.exception("unexpected failure in a batch")
+            for row in batch:
+                row.settle(ModelError("unexpected failure in the server; see its log"))
+        finally:
+            with self._count:
+                self._running -= 1
+                self._rows -= len(batch)
 
     def _next(self) -> list[Row] | None:
         while True:
@@ -153,7 +147,23 @@ class Engine:
                 batches = self._waves.next(self._free)
                 if batches is None:
                     return None
+                if self._alone(batches):
+                    # Within the turn: another lane that woke to wait in this one's place would take a core from it.
+                    self._work(batches[0], alone=True)
+                    continue
                 self._batches.extend(batches)
+
+    def _alone(self, batches: list[list[Row]]) -> bool:
+        """Whether it is a single row, as those of the last moments were."""
+        now = time.monotonic()
+        if self._running or len(batches) > 1 or len(batches[0]) > 1:
+            self._crowded = now
+        return now - self._crowded > QUIET
+
+    def _few(self, batch: list[Row]) -> bool:
+        """Whether half the lanes have nothing to do."""
+        lanes = self._session.lanes
+        return lanes > 2 and not self._batches and self._rows + len(batch) <= lanes // 2
 
     def _free(self) -> int:
         return self._session.lanes - self._running
