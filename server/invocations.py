@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -61,6 +62,8 @@ class Invoker:
         self.draining = False
         self.in_flight = 0
         self.retries = 0
+        self.in_triton = 0.0
+        """Seconds that calls spent in requests to Triton, each call's own."""
         self._keeper = keeper
         self._ways: WeakKeyDictionary[Model, Groups | Turns] = WeakKeyDictionary()
         self._limit = queue_size + wire.MAX_BATCH_SIZE
@@ -187,7 +190,11 @@ class Invoker:
             raise
 
     async def _infer(self, model: Model, calls: Sequence[Call], *, quick: bool = False) -> list[Answer | HTTPError]:
-        return await self._keeper.client.infer(calls, self._timeout, decoupled=model.manifest.streams, quick=quick)
+        began = time.perf_counter()
+        try:
+            return await self._keeper.client.infer(calls, self._timeout, decoupled=model.manifest.streams, quick=quick)
+        finally:
+            self.in_triton += (time.perf_counter() - began) * len(calls)
 
     def _way(self, model: Model) -> Groups | Turns | None:
         if model.concurrency is None:

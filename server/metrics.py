@@ -37,6 +37,12 @@ class Metrics:
             "triton_hf_retries", "Invocations tried again after their backend died", registry=self._registry
         )
 
+        self.in_triton = Gauge(
+            "triton_hf_in_triton_seconds",
+            "Seconds that invocations spent in requests to Triton, summed since the start",
+            registry=self._registry,
+        )
+
     def refused(self) -> None:
         """Count an invocation that was refused before it was one: it is in no latency."""
         self._refused.inc()

@@ -147,6 +147,7 @@ class _Server:
         metrics.in_flight.set_function(lambda: invoker.in_flight)
         metrics.restarts.set_function(lambda: keeper.restarts)
         metrics.retries.set_function(lambda: invoker.retries)
+        metrics.in_triton.set_function(lambda: invoker.in_triton)
         adapter = Adapter(keeper, invoker, metrics, serving.max_body)
         multi_model = _multi_model(keeper, serving) if serving.multi_model else None
         stop = asyncio.Event()

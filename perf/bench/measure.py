@@ -41,8 +41,6 @@ class Seen:
     cpu: dict[str, float] = field(default_factory=dict)
     client_cpu: float = 0.0
     requests: int = 0
-    waited_ms: list[float] = field(default_factory=list)
-    """A client's mean, a round each."""
 
     def add(self, counters: Mapping[tuple[str, str], float], cpu: Mapping[str, float]) -> None:
         for key, value in counters.items():
@@ -82,20 +80,18 @@ class Running:
             if isinstance(self.system, Pipeline):
                 # No server: it is kept busy with batches.
                 seen = self.system.measure(self.workload.items, clients, seconds)
-                outcome, requests, mean, client_cpu = _of_wrk(seen), seen.requests, seen.mean_ms, 0.0
+                outcome, requests, client_cpu = _of_wrk(seen), seen.requests, 0.0
             elif self.about < SLOW if slow is None else slow:
                 turn = min(clients, len(self._shots))
                 shots = self._shots[self._start % turn :] + self._shots[: self._start % turn]
                 found = _apart(closed_loop, self.system.port, shots, clients, seconds, warm_up=seconds / 3)
                 outcome = found.figures()
-                requests, waited = found.answered, [1e3 * each for each in found.latencies]
-                mean = sum(waited) / len(waited) if waited else 0.0
-                client_cpu = 0.0
+                requests, client_cpu = found.answered, 0.0
             else:
                 seen = wrk.run(self.system.port, self._file, clients, max(round(seconds), 1), self._start)
-                outcome, requests, mean, client_cpu = _of_wrk(seen), seen.requests, seen.mean_ms, seen.cpu_seconds
+                outcome, requests, client_cpu = _of_wrk(seen), seen.requests, seen.cpu_seconds
         self._start += 977
-        return watch.round(outcome, "closed", clients, requests, mean, client_cpu)
+        return watch.round(outcome, "closed", clients, requests, client_cpu)
 
     def grpc(self, clients: int, seconds: float) -> Round:
         """Ours without its adapter: as many calls at once."""
@@ -107,7 +103,7 @@ class Running:
             )
         with _Watch(self) as watch:
             seen = self._analyzer.run(self.system.grpc_port, self.workload.model, self._data, clients, seconds)
-        return watch.round(_of_wrk(seen), "grpc", clients, seen.requests, seen.mean_ms, seen.cpu_seconds)
+        return watch.round(_of_wrk(seen), "grpc", clients, seen.requests, seen.cpu_seconds)
 
     def open(self, rate: float, seconds: float) -> Round:
         """Requests at random moments, counted from the moment that each was due."""
@@ -116,7 +112,7 @@ class Running:
             found = _apart(
                 open_loop, self.system.port, self._shots, rate, seconds, warm_up=seconds / 4, seed=self._start
             )
-        return watch.round(found.figures(), "open", 0, found.answered, 0.0, 0.0)
+        return watch.round(found.figures(), "open", 0, found.answered, 0.0)
 
     def _idle(self, seconds: float = 0.5) -> float:
         """The share of a core that it takes just now."""
@@ -166,12 +162,11 @@ class _Watch:
         self._memory = usage.memory_mb(processes)
         self._running.settle()
 
-    def round(self, outcome: Round, load: str, clients: int, requests: int, mean_ms: float, client_cpu: float) -> Round:
+    def round(self, outcome: Round, load: str, clients: int, requests: int, client_cpu: float) -> Round:
         seen = self._running.seen.setdefault((load, clients), Seen())
         seen.add(self._added, self._used)
         seen.client_cpu += client_cpu
         seen.requests += requests
-        seen.waited_ms.append(mean_ms)
         # With a warm-up the processes worked for longer than was counted.
         share = min(outcome["seconds"] / self._lasted, 1.0) if self._lasted else 1.0
         proportional, resident = self._memory

@@ -15,7 +15,7 @@ def stages(running: Running, clients: Sequence[int]) -> Iterable[dict[str, Any]]
         seen = running.seen.get(("closed", count))
         if seen is None or not seen.requests:
             continue
-        wall = prometheus.stages_ms(seen.counters, _grpc_ms(running.seen.get(("grpc", count))))
+        wall = prometheus.stages_ms(seen.counters)
         if wall is not None:
             known = {"workload": running.workload.name, "system": running.system.name, "precision": running.precision}
             yield {**known, "clients": count, "wall_ms": wall, "cpu_us": _cpu_us(seen)}
@@ -29,13 +29,3 @@ def _cpu_us(seen: Seen) -> dict[str, float]:
     if seen.client_cpu:
         found["client"] = 1e6 * seen.client_cpu / seen.requests
     return {**found, **inside}
-
-
-def _grpc_ms(plain: Seen | None) -> float | None:
-    """What a plain gRPC client waited beyond Triton and the backend, on average."""
-    if plain is None or not plain.waited_ms:
-        return None
-    backend, triton = prometheus.backend_ms(plain.counters), prometheus.triton_ms(plain.counters)
-    if backend is None or triton is None:
-        return None
-    return sum(plain.waited_ms) / len(plain.waited_ms) - sum(backend.values()) - triton

@@ -83,12 +83,6 @@ class Outcome:
         """Good answers a second."""
         return (self.requests - self.failed) / self.seconds
 
-    @property
-    def mean_ms(self) -> float:
-        """What an answer took; 0 where there was none."""
-        answers = sum(count for _, count in self.latencies)
-        return sum(value * count for value, count in self.latencies) / answers / 1e3 if answers else 0.0
-
     def percentile_ms(self, percent: float) -> float:
         """The least time within which so many of a hundred answers came; NaN where none did."""
         return percentile(self.latencies, percent) / 1e3

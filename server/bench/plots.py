@@ -16,8 +16,7 @@ from server.bench.reading import Measurement, Report, Series, Stat
 STAGES = {
     "client": 0,
     "adapter": 1,
-    "adapter and gRPC": 1,
-    "grpc": 2,
+    "wire": 2,
     "triton": 3,
     "backend": 4,
     "queue": 5,

@@ -46,22 +46,21 @@ def mean_batch(added: Mapping[tuple[str, str], float]) -> float | None:
     return added.get(("triton_hf_rows_total", ""), 0.0) / runs if runs else None
 
 
-def stages_ms(added: Mapping[tuple[str, str], float], grpc_ms: float | None = None) -> dict[str, float] | None:
+def stages_ms(added: Mapping[tuple[str, str], float]) -> dict[str, float] | None:
     """Where a request's milliseconds go, on average, from the clocks of the adapter, of Triton and of the backend.
 
-    `grpc_ms` is what a plain gRPC client waited under the same load beyond Triton and the backend; where nobody
-    measured that, it is in the adapter's. None where the server does not tell its stages, or nothing was answered.
+    None where the server does not tell its stages, or nothing was answered.
     """
     backend, triton = backend_ms(added), triton_ms(added)
     requests = added.get(("triton_hf_request_seconds_count", ""), 0.0)
     if backend is None or triton is None or not requests:
         return None
     whole = 1e3 * added[("triton_hf_request_seconds_sum", "")] / requests
-    outside = max(whole - sum(backend.values()) - triton, 0.0)
-    if grpc_ms is None:
-        return {"adapter and gRPC": outside, "triton": triton, **backend}
-    grpc = min(max(grpc_ms, 0.0), outside)
-    return {"adapter": outside - grpc, "grpc": grpc, "triton": triton, **backend}
+    inside = sum(backend.values()) + triton
+    # Between the two clocks: the way to Triton, and from Triton to the backend.
+    sent = 1e3 * added.get(("triton_hf_in_triton_seconds", ""), 0.0) / requests
+    wire = min(max(sent - inside, 0.0), max(whole - inside, 0.0))
+    return {"adapter": max(whole - inside - wire, 0.0), "wire": wire, "triton": triton, **backend}
 
 
 def backend_ms(added: Mapping[tuple[str, str], float]) -> dict[str, float] | None:

@@ -150,7 +150,7 @@ def _stages() -> list[dict[str, Any]]:
     found = []
     for workload, infer in (("short-minilm", 1.9), ("long-minilm", 21.0), ("mixed-minilm", 8.0), ("qa", 150.0)):
         for clients in (1, 32):
-            wall = {"adapter": 0.42, "grpc": 0.31, "queue": 0.1 * clients * infer / 4, "tokenise": infer / 20}
+            wall = {"adapter": 0.42, "wire": 0.31, "queue": 0.1 * clients * infer / 4, "tokenise": infer / 20}
             wall |= {"infer": infer * min(4, clients), "encode": 0.09}
             cpu = {"client": 48.0, "adapter": 210.0, "triton": 160.0, "backend": 120.0, "tokenise": infer * 40}
             cpu |= {"infer": infer * 1000, "encode": 22.0}
