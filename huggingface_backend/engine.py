@@ -24,15 +24,15 @@ from huggingface_backend.rows import Pending, Row
 from huggingface_backend.session import Session
 from huggingface_backend.tasks.base import Task
 from huggingface_backend.tokenization import TextTokenizer
-from huggingface_backend.waves import GIANT, Waves
+from huggingface_backend.waves import FEW, GIANT, Waves
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_TOKEN_BUDGET = 512
 
 QUIET = 0.1
-"""Seconds after which the next single row is taken for one of a client that is alone. Its threads spin, and under load
-they would take the cores from the lanes."""
+"""Seconds after which the next single row, of any length, is taken for one of a client that is alone. Its threads spin,
+and under load they would take the cores from the lanes."""
 
 
 class Engine:
@@ -154,11 +154,17 @@ class Engine:
                 self._batches.extend(batches)
 
     def _alone(self, batches: list[list[Row]]) -> bool:
-        """Whether it is a single row, as those of the last moments were."""
+        """Whether a batch gets all cores and the others wait: it is small, or a single row as those of the last moments
+        were."""
         now = time.monotonic()
-        if self._running or len(batches) > 1 or len(batches[0]) > 1:
+        if self._running or len(batches) > 1:
             self._crowded = now
-        return now - self._crowded > QUIET
+            return False
+        [batch] = batches
+        if len(batch) > 1:
+            self._crowded = now
+        small = self._session.spreads and sum(row.length for row in batch) <= FEW
+        return small or now - self._crowded > QUIET
 
     def _few(self, batch: list[Row]) -> bool:
         """Whether half the lanes have nothing to do."""

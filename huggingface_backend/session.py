@@ -98,6 +98,8 @@ class Session:
         missing = sorted(set(self._outputs) - set(given))
         if missing:
             raise EntryError(f"{graph} gives {', '.join(given)}, and no {', '.join(missing)}")
+        self.spreads = self._wide is not self._narrow
+        """Whether a run on all cores is another one than that in a lane."""
         self._bound = Bound(self._wide, self._inputs, self._outputs) if on_card else None
         self.counters = Counters()
 

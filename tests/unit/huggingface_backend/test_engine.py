@@ -246,3 +246,40 @@ def test_cut_keeps_lengths_apart_where_nothing_can_be_padded() -> None:
     rows = [FakeRow(length, range(length)) for length in (3, 3, 4, 5, 5)]
     batches = cut(rows, 1000, equal_shapes=True)  # type: ignore[arg-type]
     assert [[row.length for row in batch] for batch in batches] == [[3, 3], [4], [5, 5]]
+
+
+def test_few_tokens_get_all_cores_and_who_comes_meanwhile_waits(
+    convert: Any, built: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = convert(built("bert", num_labels=3)).path / "1"
+    manifest = Manifest.read(folder)
+    session = Session(folder / GRAPH, lanes=2)
+    engine = Engine(TASKS[manifest.task](manifest, TextTokenizer(folder / TOKENIZER, manifest.tokenizer)), session)
+    runs: list[tuple[int, bool]] = []
+    gate, entered, done = threading.Event(), threading.Event(), threading.Semaphore(0)
+    run = session.run
+
+    def held(batch: Any, *, wide: bool) -> Any:
+        runs.append((batch.rows, wide))
+        entered.set()
+        assert gate.wait(30)
+        return run(batch, wide=wide)
+
+    monkeypatch.setattr(session, "run", held)
+
+    def submit(*inputs: str) -> None:
+        engine.submit(list(inputs), {}, lambda _outcome: done.release())
+
+    submit("tea", "green tea")
+    assert entered.wait(30)
+    submit("black tea")
+    submit(*[f"tea of {number} leaves" for number in range(40)])
+    time.sleep(0.1)
+    assert runs == [(2, True)]
+    gate.set()
+    for _ in range(3):
+        assert done.acquire(timeout=30)
+    engine.close()
+    # Too many to wait for each other.
+    assert [wide for _, wide in runs[1:]] == [False] * (len(runs) - 1)
+    assert sum(rows for rows, _ in runs) == 43

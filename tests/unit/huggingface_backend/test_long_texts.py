@@ -28,6 +28,7 @@ class Graph:
     """In the place of a session: a run takes as long as it has tokens, padding included, by a clock of its own."""
 
     lanes: int = 1
+    spreads: bool = False
     clock: int = 0
     counters: Counters = field(default_factory=Counters)
     gate: threading.Event = field(default_factory=threading.Event)
