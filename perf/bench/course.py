@@ -106,6 +106,8 @@ class Course:
         def rate(started: Toolkit) -> float:
             folder = self._folder(f"tuning-{started.workers}-{started.threads}")
             running = Running(started, self._workload, "fp32", folder, self._analyzer)
+            # Its workers load the model with their first requests.
+            running.warm_up(_TUNING_CLIENTS)
             return float(running.closed(_TUNING_CLIENTS, self._seconds, slow=True)["rate"])
 
         found = toolkit.tune(self._workload, self._folder("tuning"), rate)
