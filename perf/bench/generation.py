@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,13 @@ class GenerationCeiling:
 
     def __init__(self, workload: Workload, model: Path) -> None:
         """`model` is the folder of optimum's export."""
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "perf.bench.generation"],
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
         )
         prompts = [item["prompt"] for item in workload.items[:64]]
@@ -48,6 +50,7 @@ class GenerationCeiling:
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process.wait(60)
+        self._said.close()
 
     def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -57,7 +60,10 @@ class GenerationCeiling:
             if line.startswith("{"):
                 found: dict[str, Any] = json.loads(line)
                 return found
-        raise CeilingError(f"the process of optimum's generation ended with {self._process.wait(10)}")
+        code = self._process.wait(10)
+        self._said.seek(0)
+        last = [line for line in self._said if line.strip()][-1:]
+        raise CeilingError(f"the process of optimum's generation ended with {code}: {''.join(last).strip()}")
 
 
 def main() -> None:
@@ -78,7 +84,8 @@ def main() -> None:
         nonlocal at
         chosen = [prompts[(at + index) % len(prompts)] for index in range(batch)]
         at += batch
-        feed = tokenizer(chosen, padding=True, return_tensors="pt")
+        encoded = tokenizer(chosen, padding=True, return_tensors="pt")
+        feed = {name: encoded[name] for name in ("input_ids", "attention_mask")}
         before, began = time.process_time(), time.perf_counter()
         model.generate(**feed, pad_token_id=tokenizer.eos_token_id, **given["parameters"])
         seconds = time.perf_counter() - began

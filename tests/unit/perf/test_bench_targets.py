@@ -135,6 +135,15 @@ def test_noise_does_not_beat_a_ceiling():
     assert targets.beaten_ceilings(loose) == []
 
 
+def test_one_answer_more_does_not_beat_a_ceiling():
+    for requests, wrong in ((12, False), (50, True)):
+        ours = line("image", "ours", [6.0, 6.0, 6.0], clients=8)
+        for each in ours["rounds"]:
+            each["requests"] = requests
+        found = targets.beaten_ceilings(report(line("image", "ceiling", [5.6, 5.6, 5.6], **CEILING), ours))
+        assert bool(found) is wrong
+
+
 def test_the_ceiling_of_one_precision_is_none_of_another():
     given = report(
         line("short-minilm", "ceiling", [100, 100], **CEILING),
