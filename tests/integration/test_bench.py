@@ -104,7 +104,7 @@ def test_tuning_writes_what_the_next_server_uses(
     write_config(entry, {"rows_per_run": "1", "token_budget": "1"})
     ended = run_cli(
         *("bench", "--tune", str(entry), "--p99", "60000", "--texts", str(lines), "--clients", "8"),
-        *("--seconds", "0.4", "--rounds", "1", "--minutes", "0.4"),
+        *("--seconds", "0.4", "--rounds", "1", "--minutes", "1"),
         timeout=240,
     )
     assert ended.returncode == 0, ended.stderr
