@@ -163,16 +163,17 @@ class _Watch:
         self._running.settle()
 
     def round(self, outcome: Round, load: str, clients: int, requests: int, client_cpu: float) -> Round:
-        seen = self._running.seen.setdefault((load, clients), Seen())
-        seen.add(self._added, self._used)
-        seen.client_cpu += client_cpu
-        seen.requests += requests
         # With a warm-up the processes worked for longer than was counted.
         share = min(outcome["seconds"] / self._lasted, 1.0) if self._lasted else 1.0
+        used = {kind: seconds * share for kind, seconds in self._used.items()}
+        seen = self._running.seen.setdefault((load, clients), Seen())
+        seen.add(self._added, used)
+        seen.client_cpu += client_cpu
+        seen.requests += requests
         proportional, resident = self._memory
         return {
             **outcome,
-            "cpu_ms_per_request": 1e3 * sum(self._used.values()) * share / requests if requests else None,
+            "cpu_ms_per_request": 1e3 * sum(used.values()) / requests if requests else None,
             "pss_mb": proportional,
             "rss_mb": resident,
             "mean_batch": prometheus.mean_batch(self._added),
