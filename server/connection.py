@@ -44,8 +44,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._parser = httptools.HttpResponseParser(self)
-        if self._ended:
-            transport.abort()  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -56,7 +54,6 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self.closing = True
         if not self._ended:
-            self._ended = True
             self.lost()
 
     def on_body(self, data: bytes) -> None:

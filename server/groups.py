@@ -46,9 +46,6 @@ class Groups(ABC):
     What waits here is not reached by the death of a process.
     """
 
-    quick = True
-    """Whether what is sent next will be answered soon."""
-
     def __init__(self, send: Send, width: int) -> None:
         """`width` is the number of requests that Triton holds at once."""
         self._send, self._free = send, width
@@ -70,6 +67,11 @@ class Groups(ABC):
             task.add_done_callback(self._tasks.discard)
             for _, future in group:
                 future.add_done_callback(partial(_cancel_unwanted, group, task))
+
+    @property
+    def quick(self) -> bool:
+        """Whether what is sent next will be answered soon."""
+        return True
 
     @abstractmethod
     def _group(self) -> list[Waiting]:
@@ -112,7 +114,7 @@ class InTurn(Groups):
         """Estimate of what one call takes."""
 
     @property
-    def quick(self) -> bool:  # type: ignore[override]
+    def quick(self) -> bool:
         return self._seconds <= GROUP_SECONDS / 2
 
     def _group(self) -> list[Waiting]:

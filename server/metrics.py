@@ -36,7 +36,6 @@ class Metrics:
         self.retries = Gauge(
             "triton_hf_retries", "Invocations tried again after their backend died", registry=self._registry
         )
-
         self.in_triton = Gauge(
             "triton_hf_in_triton_seconds",
             "Seconds that invocations spent in requests to Triton, summed since the start",
