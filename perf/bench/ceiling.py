@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perf.bench.bare import LAYOUTS, QUIET, SINGLE, SPINNING
+from server.triton.binary import HUGE_PAGES
 
 if TYPE_CHECKING:
     from perf.bench.workloads import Workload
@@ -59,6 +61,8 @@ class Ceiling:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # What a server can have, bare ONNX Runtime has too.
+            env={**os.environ, **HUGE_PAGES},
         )
         load = {
             "task": workload.task,

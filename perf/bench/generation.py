@@ -6,6 +6,7 @@ No server's batches can be better than the same loop on the same graph with prom
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perf.bench.ceiling import CeilingError
+from server.triton.binary import HUGE_PAGES
 
 if TYPE_CHECKING:
     from perf.bench.workloads import Workload
@@ -34,6 +36,7 @@ class GenerationCeiling:
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,
+            env={**os.environ, **HUGE_PAGES},
         )
         prompts = [item["prompt"] for item in workload.items[:64]]
         parameters = dict(workload.items[0]["parameters"])

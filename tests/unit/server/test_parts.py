@@ -79,6 +79,13 @@ def test_a_systems_own_tritonserver_is_preferred(tmp_path: Path) -> None:
     assert (found.path, found.backends) == (server, None)
 
 
+def test_the_operators_word_on_memory_pages_counts(tmp_path: Path) -> None:
+    (tmp_path / "tritonserver").touch(0o755)
+    for given, expected in (({}, "glibc.malloc.hugetlb=1"), ({"GLIBC_TUNABLES": ""}, "")):
+        found = binary.find(tmp_path, {"PATH": str(tmp_path), **given})
+        assert found.environment["GLIBC_TUNABLES"] == expected
+
+
 def dist(folder: Path, *names: str) -> Path:
     for name in names:
         info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
