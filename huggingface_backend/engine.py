@@ -3,8 +3,8 @@
 A request is handed over and waits for nobody. The engine has *lanes*, threads that each run one batch at a time:
 whoever is free asks for what runs next (`waves.py`). Batches run beside each other, on a core each, because that makes
 more of the cores than one batch on all of them, whose threads wait for each other; a request that is alone in the
-engine gets all cores. A request is answered as soon as its last row is done. A row that fails takes only its own
-request with it.
+engine gets all cores, and the thread that handed it over runs it where that waits anyway. A request is answered as soon
+as its last row is done. A row that fails takes only its own request with it.
 """
 
 from __future__ import annotations
@@ -83,17 +83,30 @@ class Engine:
         done: Done,
         cancelled: Callable[[], bool] = never,
         tell: Tell | None = None,  # noqa: ARG002
+        *,
+        waits: bool = False,
     ) -> None:
         """Hand over a call; `done` gets its answer or its RequestError, now or later, from this thread or another.
 
-        Once `cancelled` says so, what is left of the call is dropped.
+        Once `cancelled` says so, what is left of the call is dropped. A caller that `waits` anyway runs it itself where
+        it is one row and nothing else is to do, which saves waking a lane.
         """
-        if self._task.encodes and _characters(inputs) > GIANT:
+        characters = _characters(inputs)
+        if self._task.encodes and characters > GIANT:
             self._waves.beside(partial(self._take, inputs, parameters, done, cancelled))
         else:
-            self._take(inputs, parameters, done, cancelled)
+            self._take(inputs, parameters, done, cancelled, here=waits, tokens=characters // 4)
 
-    def _take(self, inputs: object, parameters: Mapping[str, Any], done: Done, cancelled: Callable[[], bool]) -> None:
+    def _take(
+        self,
+        inputs: object,
+        parameters: Mapping[str, Any],
+        done: Done,
+        cancelled: Callable[[], bool],
+        *,
+        here: bool = False,
+        tokens: int = 0,
+    ) -> None:
         try:
             call = self._task.call(inputs, parameters)
         except RequestError as error:
@@ -104,16 +117,30 @@ class Engine:
             done(ModelError("unexpected failure in the server; see its log"))
             return
         pending = Pending(call, self._task, done, cancelled, self._answered)
-        if call.items:
-            self._waves.put(pending)
-        else:
+        if not call.items:
             pending.finish()
+        elif not (here and len(call.items) == 1 and self._here(pending, tokens)):
+            self._waves.put(pending)
 
     def close(self) -> None:
         """End the engine's threads after the batches they are in."""
         self._waves.close()
         for thread in self._threads:
             thread.join()
+
+    def _here(self, pending: Pending, tokens: int) -> bool:
+        """Run a call of one row in this thread, if it gets all cores; whether it was."""
+        if not self._waves.at_work.acquire(blocking=False):
+            return False
+        try:
+            if self._running or not self._gets_all(tokens):
+                return False
+            for batch in self._waves.alone(pending):
+                self._work(batch, alone=True)
+        finally:
+            self._waves.at_work.release()
+        self._waves.wake()
+        return True
 
     def _lane(self) -> None:
         while (batch := self._next()) is not None:
@@ -156,15 +183,18 @@ class Engine:
     def _alone(self, batches: list[list[Row]]) -> bool:
         """Whether a batch gets all cores and the others wait: it is small, or a single row as those of the last moments
         were."""
-        now = time.monotonic()
         if self._running or len(batches) > 1:
-            self._crowded = now
+            self._crowded = time.monotonic()
             return False
         [batch] = batches
         if len(batch) > 1:
-            self._crowded = now
-        small = self._session.spreads and sum(row.length for row in batch) <= FEW
-        return small or now - self._crowded > QUIET
+            self._crowded = time.monotonic()
+        return self._gets_all(sum(row.length for row in batch))
+
+    def _gets_all(self, tokens: int) -> bool:
+        """Whether all cores are for the only batch, of so many tokens."""
+        small = self._session.spreads and tokens <= FEW
+        return small or time.monotonic() - self._crowded > QUIET
 
     def _few(self, batch: list[Row]) -> bool:
         """Whether half the lanes have nothing to do."""

@@ -47,7 +47,7 @@ class Handler:
             except Exception:
                 respond(unexpected())
             else:
-                self._predictor.submit(inputs, parameters, done, request.cancelled, tell)
+                self._predictor.submit(inputs, parameters, done, request.cancelled, tell, waits=len(requests) == 1)
 
     def _pieces(self, request: Request) -> Callable[[Response], None]:
         if not self.manifest.streams:

@@ -57,6 +57,8 @@ class OnnxPipeline(torch_pipeline.TorchPipeline):
         done: Done,
         cancelled: Callable[[], bool] = never,
         tell: Tell | None = None,
+        *,
+        waits: bool = False,  # noqa: ARG002
     ) -> None:
         """Take a call; `done` is told its end later, from another thread."""
         self._calls.submit(self._run, inputs, parameters, done, cancelled, tell)

@@ -52,9 +52,12 @@ class Predictor(Protocol):
         done: Done,
         cancelled: Callable[[], bool] = never,
         tell: Tell | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
         """Take a call; `done` is told its end, before this returns or later.
 
+        Where the caller has nothing else to do and `waits` anyway, the call may run in its thread.
         `tell` is told the tokens of a text before, by what generates one; nothing else is given it.
         """
 
@@ -71,7 +74,7 @@ class Pipeline:
     def __call__(self, inputs: object, **parameters: Any) -> Any:
         """The answer to one call; its failure is raised as a RequestError."""
         outcomes: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._predictor.submit(inputs, parameters, outcomes.put)
+        self._predictor.submit(inputs, parameters, outcomes.put, waits=True)
         outcome = outcomes.get()
         if isinstance(outcome, RequestError):
             raise outcome

@@ -129,7 +129,8 @@ class ScriptHandler(Handler):
             except RequestError as error:
                 outcomes.put((call, error))
             else:
-                self._predictor.submit(inputs, parameters, partial(_put, outcomes, call), call.request.cancelled)
+                done = partial(_put, outcomes, call)
+                self._predictor.submit(inputs, parameters, done, call.request.cancelled, waits=len(calls) == 1)
         for _ in calls:
             yield outcomes.get()
 

@@ -53,6 +53,8 @@ class TorchPipeline:
         done: Done,
         cancelled: Callable[[], bool] = never,
         tell: Tell | None = None,
+        *,
+        waits: bool = False,  # noqa: ARG002
     ) -> None:
         """Answer a call before returning."""
         self._run(inputs, parameters, done, cancelled, tell)

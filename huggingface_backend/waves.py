@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,10 @@ BUSY = 1.0
 """Seconds between two reports under load."""
 
 
+class _Wake:
+    """No work, but wakes the lane that waits for some."""
+
+
 class Waves:
     """Calls in, batches out. One thread at a time asks for batches; any may put calls."""
 
@@ -62,7 +67,11 @@ class Waves:
         self._giants_tokenizer: TextTokenizer | None = None
         self._when_idle = when_idle
         self._told = time.monotonic()
-        self._inbox: queue.SimpleQueue[Pending | Row | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Pending | Row | _Wake | None] = queue.SimpleQueue()
+        self.at_work = threading.Lock()
+        """Held by the lanes, but while the one whose turn it is waits for calls: who has one may do it then."""
+        self.at_work.acquire()
+        self._asleep = False
         self._active: list[Pending] = []
         self._encoded: list[Row] = []
 
@@ -123,26 +132,42 @@ class Waves:
 
     def _receive(self, free: Callable[[], int]) -> bool:
         """Take what came in, waiting for something if there is nothing to do; False at the end."""
-        block = not (self._active or self._encoded)
-        while True:
-            try:
-                item = self._inbox.get(block, IDLE)
-            except queue.Empty:
-                if not block:
-                    return True
-                busy = free() < self._lanes
-                self._tell()
-                if busy:
+        try:
+            item = self._inbox.get_nowait() if self._active or self._encoded else self._wait(free)
+            while item is not None:
+                if isinstance(item, Row):
+                    self._encoded.append(item)
+                elif isinstance(item, Pending):
+                    self._active.append(item)
+                item = self._inbox.get_nowait()
+        except queue.Empty:
+            return True
+        return False
+
+    def _wait(self, free: Callable[[], int]) -> Pending | Row | _Wake | None:
+        """What comes next."""
+        self.at_work.release()
+        try:
+            while True:
+                runs = self._counters.runs
+                try:
+                    return self._inbox.get(timeout=IDLE)
+                except queue.Empty:
+                    self._asleep = True
+                    busy = free() < self._lanes or self._counters.runs > runs
+                    self._tell()
+                    if not busy:
+                        return self._inbox.get()
                     # What runs now will have to be reported too.
-                    continue
-                item = self._inbox.get()
-            if item is None:
-                return False
-            if isinstance(item, Row):
-                self._encoded.append(item)
-            else:
-                self._active.append(item)
-            block = False
+                    self._asleep = False
+        finally:
+            self._asleep = False
+            self.at_work.acquire()
+
+    def wake(self) -> None:
+        """Have reported what ran without the lanes."""
+        if self._asleep:
+            self._inbox.put(_Wake())
 
     def _tell(self) -> None:
         self._told = time.monotonic()

@@ -248,6 +248,99 @@ def test_cut_keeps_lengths_apart_where_nothing_can_be_padded() -> None:
     assert [[row.length for row in batch] for batch in batches] == [[3, 3], [4], [5, 5]]
 
 
+def wait_until_idle(engine: Engine) -> None:
+    """Until a lane waits for calls, and the engine has been quiet for longer than `QUIET`."""
+    time.sleep(0.15)
+    while engine._waves.at_work.locked():
+        time.sleep(0.01)
+
+
+def test_who_waits_anyway_runs_a_lone_row_itself(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    run = loaded.session.run
+
+    def noted(batch: Any, *, wide: bool) -> Any:
+        threads.append(threading.current_thread().name)
+        return run(batch, wide=wide)
+
+    monkeypatch.setattr(loaded.session, "run", noted)
+    here = threading.current_thread().name
+    [expected], _ = submit_all(loaded.engine, [("tea", LOGITS)])
+    assert threads.pop() != here
+    outcomes: list[Any] = []
+    for _ in range(3):
+        wait_until_idle(loaded.engine)
+        loaded.engine.submit("tea", LOGITS, outcomes.append, waits=True)
+    assert threads == [here] * 3 and outcomes == [expected] * 3
+    poison = " ".join(["fox"] * 100)
+    wait_until_idle(loaded.engine)
+    loaded.engine.submit(poison, LOGITS, outcomes.append, waits=True)
+    assert isinstance(outcomes.pop(), InvalidInput)
+    # Several rows are for the lanes, and none is in the way of another afterwards.
+    del threads[:]
+    submit_all(loaded.engine, [(["tea", "green tea"], LOGITS)])
+    assert here not in threads
+
+
+def test_who_finds_the_engine_at_work_hands_over(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, gate, run = threading.Event(), threading.Event(), loaded.session.run
+    threads: list[str] = []
+
+    def held(batch: Any, *, wide: bool) -> Any:
+        threads.append(threading.current_thread().name)
+        entered.set()
+        assert gate.wait(30)
+        return run(batch, wide=wide)
+
+    monkeypatch.setattr(loaded.session, "run", held)
+    wait_until_idle(loaded.engine)
+    outcomes: list[object] = []
+    done = threading.Semaphore(0)
+
+    def keep(outcome: object) -> None:
+        outcomes.append(outcome)
+        done.release()
+
+    def submit() -> None:
+        loaded.engine.submit("tea", {}, keep, waits=True)
+
+    first = threading.Thread(target=submit, name="first")
+    first.start()
+    assert entered.wait(30) and threads == ["first"]
+    submit()
+    submit()
+    assert outcomes == [] and threads == ["first"]
+    gate.set()
+    for _ in range(3):
+        assert done.acquire(timeout=30)
+    first.join()
+    assert threading.current_thread().name not in threads
+    assert len(set(map(str, outcomes))) == 1
+
+
+def test_what_a_waiting_caller_ran_is_reported(convert: Any, built: Callable[..., Path]) -> None:
+    folder = convert(built("bert", num_labels=3)).path / "1"
+    manifest = Manifest.read(folder)
+    session = Session(folder / GRAPH)
+    reported: list[int] = []
+    tokenizer = TextTokenizer(folder / TOKENIZER, manifest.tokenizer)
+    engine = Engine(
+        TASKS[manifest.task](manifest, tokenizer), session, when_idle=lambda: reported.append(session.counters.requests)
+    )
+    # Without anything to do its threads sleep, and are woken to tell.
+    time.sleep(0.5)
+    for asked in (1, 2):
+        engine.submit("tea", {}, lambda _outcome: None, waits=True)
+        deadline = time.monotonic() + 10
+        while reported[-1] < asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    told = len(reported)
+    time.sleep(0.5)
+    assert len(reported) <= told + 2
+    engine.close()
+
+
 def test_few_tokens_get_all_cores_and_who_comes_meanwhile_waits(
     convert: Any, built: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
