@@ -78,13 +78,20 @@ class Pipeline:
         outcome = outcomes.get()
         if isinstance(outcome, RequestError):
             raise outcome
-        return outcome
+        return as_lists(outcome)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"the accelerated pipeline can be called and knows its task; it has no {name!r}. "
             "A script that needs it defines model_fn and returns transformers.pipeline(…)"
         )
+
+
+def as_lists(answer: object) -> object:
+    """An answer as scripts know it: lists, like those of transformers' pipelines, where the engine's has arrays."""
+    if isinstance(answer, list):
+        return [as_lists(part) for part in answer] if answer and not isinstance(answer[0], float) else answer
+    return answer.tolist() if hasattr(answer, "tolist") else answer
 
 
 def build(manifest: Manifest, folder: Path, runtime: Runtime, report: Callable[[Counters], None]) -> Predictor | None:

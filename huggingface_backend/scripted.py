@@ -28,7 +28,7 @@ from huggingface_backend.handler import Handler, decode, unexpected
 from huggingface_backend.manifest import Manifest
 from huggingface_backend.media_types import JSON, TEXT_TYPES, media_type, preferred
 from huggingface_backend.messages import Request, Respond, Response, split, wants_stream
-from huggingface_backend.predictor import Predictor, for_script
+from huggingface_backend.predictor import Predictor, as_lists, for_script
 from huggingface_backend.script import CODE, Script, said_in_one_line
 from huggingface_backend.stand_ins import decode_audio_without_ffmpeg
 
@@ -132,7 +132,8 @@ class ScriptHandler(Handler):
                 done = partial(_put, outcomes, call)
                 self._predictor.submit(inputs, parameters, done, call.request.cancelled, waits=len(calls) == 1)
         for _ in calls:
-            yield outcomes.get()
+            call, outcome = outcomes.get()
+            yield call, as_lists(outcome) if "output_fn" in self._script else outcome
 
     def _by_script(self, calls: Sequence[_Call]) -> Iterator[tuple[_Call, object]]:
         """The outcomes of predict_batch_fn; a batch that fails is tried again one by one."""

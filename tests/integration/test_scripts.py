@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.models import texts
@@ -213,6 +214,34 @@ def test_a_script_and_its_files_beside_the_weights(
     server = start(str(folder), "--cache", str(cache)).wait()
     assert server.post({"inputs": "tea"}).text.startswith("['tea', 'rain', 'LABEL_")
     assert "fast tier" in server.text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import json\ndef output_fn(prediction, accept):\n    return json.dumps(prediction)\n",
+        "import json\ndef predict_fn(data, model):\n    return json.loads(json.dumps(model(data['inputs'])))\n",
+    ],
+    ids=["output_fn", "predict_fn"],
+)
+def test_a_script_gets_lists_where_the_pipeline_of_transformers_gives_them(
+    code: str, built: Callable[..., Path], tmp_path: Path, cache: Path, start: Callable[..., Server]
+) -> None:
+    import transformers
+
+    source = built("distilbert", head=False)
+    theirs = transformers.pipeline("feature-extraction", model=str(source), device=-1)
+    folder = tmp_path / "model"
+    shutil.copytree(source, folder)
+    (folder / "inference.py").write_text(code)
+    server = start(str(folder), "--cache", str(cache), "--task", "feature-extraction").wait()
+    assert "fast tier" in server.text
+    for inputs in ("tea", ["tea", "seven green foxes"]):
+        answer = server.post({"inputs": inputs})
+        assert answer.status_code == 200, answer.text
+        expected = theirs(inputs)
+        for ours, reference in zip(answer.json(), expected, strict=True):
+            assert np.abs(np.array(ours) - np.array(reference)).max() < 1e-5
 
 
 async def around_a_deadly_one(url: str) -> tuple[httpx.Response, list[httpx.Response]]:
