@@ -51,6 +51,10 @@ class _Corked:
         else:
             self._transport.write(data)
 
+    def write_whole(self, answer: bytes) -> None:
+        """Send head and body at once."""
+        self._transport.write(answer)
+
     def close(self) -> None:
         self._flush()
         self._transport.close()
@@ -108,7 +112,7 @@ class Front(HttpToolsProtocol):
         self.cycle = _REFUSED  # type: ignore[assignment]
         # Who asks before sending a body sends none now, and the next request would be taken for it.
         self._stays = self.parser.should_keep_alive() and not self.expect_100_continue
-        self.transport.write(_STAYS if self._stays else _CLOSES)
+        self.transport.write_whole(_STAYS if self._stays else _CLOSES)  # type: ignore[attr-defined]
         if self.expect_100_continue:
             self.transport.close()
 
