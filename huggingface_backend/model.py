@@ -5,6 +5,7 @@ An entry's `1/model.py` is one import of `TritonPythonModel` from here.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
@@ -229,8 +230,6 @@ class _Metrics:
 
     def __init__(self, model: str) -> None:
         self._model = {"model": model}
-        # A metric outlives its family only to crash.
-        self._families: list[Any] = []
         self._parts: list[tuple[Callable[[Counters], float], Any, list[float]]] = []
         self._add("runs", "Runs of the ONNX graph", {"": lambda counters: counters.runs})
         self._add("rows", "Rows in those runs", {"": lambda counters: counters.rows})
@@ -247,10 +246,11 @@ class _Metrics:
     def _add(self, name: str, what: str, parts: Mapping[str, Callable[[Counters], float]]) -> None:
         counter = pb_utils.MetricFamily.COUNTER
         family = pb_utils.MetricFamily(name=f"triton_hf_{name}_total", description=what, kind=counter)
-        self._families.append(family)
+        _leak(family)
         for stage, read in parts.items():
-            labels = {**self._model, "stage": stage} if stage else self._model
-            self._parts.append((read, family.Metric(labels=labels), [0.0]))
+            metric = family.Metric(labels={**self._model, "stage": stage} if stage else self._model)
+            _leak(metric)
+            self._parts.append((read, metric, [0.0]))
 
     def update(self, counters: Counters) -> None:
         for read, metric, sent in self._parts:
@@ -258,6 +258,12 @@ class _Metrics:
             if now > sent[0]:
                 metric.increment(now - sent[0])
                 sent[0] = now
+
+
+def _leak(metric: Any) -> None:
+    """Keep a part of Triton's metrics for ever: a family that is destroyed with the interpreter crashes the process,
+    and one that is given back before takes away what other instances of the model count with."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(metric))
 
 
 def _seconds(kind: str, stage: str, counters: Counters) -> float:

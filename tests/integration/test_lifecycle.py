@@ -81,6 +81,17 @@ def test_sigterm_lets_requests_finish_and_ends_with_0(start: Callable[..., Serve
     assert not gone(processes, 1)
 
 
+def test_a_backend_ends_without_a_crash(start: Callable[..., Server], repository: Path) -> None:
+    if subprocess.run(["dmesg"], capture_output=True, check=False).returncode:
+        pytest.skip("only the kernel's log tells of it, and it cannot be read here")
+    server = start("--repository", str(repository)).wait()
+    assert server.post({"inputs": "tea"}, "/models/classifier/invoke").status_code == 200
+    backends = [process.pid for process in server.tree() if BACKEND in " ".join(process.cmdline()[:1])]
+    assert backends and server.stop() == 0
+    said = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
+    assert [pid for pid in backends if f"[{pid}]: segfault" in said] == []
+
+
 @pytest.mark.parametrize("after", ["ready", "early"])
 def test_sigkill_leaves_no_process_behind(start: Callable[..., Server], repository: Path, after: str) -> None:
     server = start("--repository", str(repository))
