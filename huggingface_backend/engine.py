@@ -91,11 +91,10 @@ class Engine:
         Once `cancelled` says so, what is left of the call is dropped. A caller that `waits` anyway runs it itself where
         it is one row and nothing else is to do, which saves waking a lane.
         """
-        characters = _characters(inputs)
-        if self._task.encodes and characters > GIANT:
+        if self._task.encodes and _characters(inputs) > GIANT:
             self._waves.beside(partial(self._take, inputs, parameters, done, cancelled))
         else:
-            self._take(inputs, parameters, done, cancelled, here=waits, tokens=characters // 4)
+            self._take(inputs, parameters, done, cancelled, waits=waits)
 
     def _take(
         self,
@@ -104,8 +103,7 @@ class Engine:
         done: Done,
         cancelled: Callable[[], bool],
         *,
-        here: bool = False,
-        tokens: int = 0,
+        waits: bool = False,
     ) -> None:
         try:
             call = self._task.call(inputs, parameters)
@@ -119,7 +117,7 @@ class Engine:
         pending = Pending(call, self._task, done, cancelled, self._answered)
         if not call.items:
             pending.finish()
-        elif not (here and len(call.items) == 1 and self._here(pending, tokens)):
+        elif not (waits and self._here(pending)):
             self._waves.put(pending)
 
     def close(self) -> None:
@@ -128,12 +126,13 @@ class Engine:
         for thread in self._threads:
             thread.join()
 
-    def _here(self, pending: Pending, tokens: int) -> bool:
+    def _here(self, pending: Pending) -> bool:
         """Run a call of one row in this thread, if it gets all cores; whether it was."""
-        if not self._waves.at_work.acquire(blocking=False):
+        row = pending.lone
+        if row is None or not self._waves.at_work.acquire(blocking=False):
             return False
         try:
-            if self._running or not self._gets_all(tokens):
+            if self._running or not self._gets_all(row.size):
                 return False
             for batch in self._waves.alone(pending):
                 self._work(batch, alone=True)

@@ -62,6 +62,11 @@ class Pending:
         """Every row is in a wave or done, or the call is settled."""
         return self._next is None or self.settled
 
+    @property
+    def lone(self) -> Row | None:
+        """Its row, where it has no other and no wave has taken it."""
+        return self._next if len(self._outputs) == 1 else None
+
     def take(self, budget: int) -> Iterator[Row]:
         """Rows for a wave: about `budget` tokens of them, and one at least."""
         while self._next is not None and not self.settled:

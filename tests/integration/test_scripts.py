@@ -216,32 +216,30 @@ def test_a_script_and_its_files_beside_the_weights(
     assert "fast tier" in server.text
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import json\ndef output_fn(prediction, accept):\n    return json.dumps(prediction)\n",
-        "import json\ndef predict_fn(data, model):\n    return json.loads(json.dumps(model(data['inputs'])))\n",
-    ],
-    ids=["output_fn", "predict_fn"],
-)
 def test_a_script_gets_lists_where_the_pipeline_of_transformers_gives_them(
-    code: str, built: Callable[..., Path], tmp_path: Path, cache: Path, start: Callable[..., Server]
+    built: Callable[..., Path], tmp_path: Path, convert: Any, start: Callable[..., Server]
 ) -> None:
-    import transformers
+    from converters.entry import place
 
     source = built("distilbert", head=False)
-    theirs = transformers.pipeline("feature-extraction", model=str(source), device=-1)
-    folder = tmp_path / "model"
-    shutil.copytree(source, folder)
-    (folder / "inference.py").write_text(code)
-    server = start(str(folder), "--cache", str(cache), "--task", "feature-extraction").wait()
-    assert "fast tier" in server.text
+    scripts = {
+        "output": "import json\ndef output_fn(prediction, accept):\n    return json.dumps(prediction)\n",
+        "predict": "import json\ndef predict_fn(data, model):\n    return json.loads(json.dumps(model(**data)))\n",
+    }
+    for name, code in scripts.items():
+        folder = tmp_path / "models" / name
+        shutil.copytree(source, folder)
+        (folder / "inference.py").write_text(code)
+        place(convert(folder, task="feature-extraction").path, tmp_path / "repository", name)
+    server = start("--repository", str(tmp_path / "repository")).wait()
     for inputs in ("tea", ["tea", "seven green foxes"]):
-        answer = server.post({"inputs": inputs})
-        assert answer.status_code == 200, answer.text
-        expected = theirs(inputs)
-        for ours, reference in zip(answer.json(), expected, strict=True):
-            assert np.abs(np.array(ours) - np.array(reference)).max() < 1e-5
+        answers = [server.post({"inputs": inputs}, f"/models/{name}/invoke") for name in scripts]
+        assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+        asked = [inputs] if isinstance(inputs, str) else inputs
+        assert [len(answer.json()) for answer in answers] == [len(asked)] * 2
+        # Each conversion chooses its own graph.
+        for first, second in zip(*[answer.json() for answer in answers], strict=True):
+            assert np.abs(np.array(first) - np.array(second)).max() < 1e-5
 
 
 async def around_a_deadly_one(url: str) -> tuple[httpx.Response, list[httpx.Response]]:
