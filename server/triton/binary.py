@@ -88,7 +88,8 @@ def libpython_folder() -> Path | None:
 
 
 def _python_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """This interpreter, found by the stub through PATH, with this environment's packages."""
+    """This interpreter, found by the stub through PATH, with this environment's packages, and what its libraries are
+    told unless the operator says otherwise."""
     return {
         **{name: environ.get(name, value) for name, value in HUGE_PAGES.items()},
         "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', os.defpath)}",
