@@ -17,7 +17,7 @@ def test_text_comes_as_it_is_made(
     run: Run, ml: Callable[..., Path], convert: Callable[..., object], tmp_path: Path
 ) -> None:
     entry = convert(build("gpt2", tmp_path), task="text-generation").path
-    body = {"inputs": "the quick brown fox", "parameters": {"max_new_tokens": 30, "do_sample": False}}
+    body = {"inputs": "the quick brown fox", "parameters": {"max_new_tokens": 80, "do_sample": False}}
     with run(ml(entry)) as container:
         container.wait()
         whole = invoke(container, body).json()
@@ -27,7 +27,6 @@ def test_text_comes_as_it_is_made(
         assert parts.headers["content-type"].startswith("text/event-stream")
         text = b"".join(content for _, content in parts.chunks).decode()
         assert text.startswith("data:") and len(parts.chunks) > 3
-        # The first part did not wait for the last one. On a busy machine the reader may be what was late.
-        streams = (parts, *(stream(container, {**body, "stream": True}) for _ in range(4)))
-        assert any(each.chunks[0][0] < each.chunks[-1][0] * 0.9 for each in streams)
+        # The first part did not wait for the last one.
+        assert parts.chunks[0][0] < parts.chunks[-1][0] * 0.9
         assert whole[0]["generated_text"]
